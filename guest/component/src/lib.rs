@@ -1,0 +1,1 @@
+//! The built-in plugin: glue between wasi:http and the contract with the app.

@@ -1,0 +1,1 @@
+//! The built-in plugin, compiled from guest/component and embedded.

@@ -1,0 +1,1 @@
+//! Host bindings generated from the contract in wit/.

@@ -1,0 +1,1 @@
+//! The sandbox: engine, worker stores, egress gate, limits, generations.

@@ -1,0 +1,1 @@
+//! The Muster server: listeners, connections, sessions, rosters, HTTP, configuration.

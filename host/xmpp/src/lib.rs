@@ -1,0 +1,1 @@
+//! The XMPP side without I/O: decoder, encoder, session machine, SASL, rosters, presence, routing.
