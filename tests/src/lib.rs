@@ -1,1 +1,51 @@
-//! End-to-end tests and their harness.
+//! The harness of the end-to-end tests: an app that misbehaves on command, a
+//! scripted XMPP client, a raw HTTP client, and a host between them.
+//!
+//! It owns everything that a test needs around the host, and no test. Nothing
+//! here is part of the product; the host is only ever reached over its sockets
+//! and through its two public doors, the configuration and `Server::start`.
+//!
+//! The parts, from the outside in:
+//! - [`stage`]: what most tests use: an app, a host, users of one's own.
+//! - [`app`]: the backend that answers, stalls, lies and counts.
+//! - [`client`]: one XMPP stream, scripted, byte by byte if need be.
+//! - [`http`]: requests and replies as bytes, for the refresh route.
+//! - [`muster`]: the host in this process; [`process`]: the built binary.
+//! - [`bystanders`]: two hundred sessions that must not notice anything.
+//!
+//! Every wait is for an event and has one deadline, [`PATIENCE`]; a test that
+//! would have to sleep proves absence with a sentinel instead
+//! ([`client::Client::settle`]).
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a harness reports a broken expectation by panicking"
+)]
+
+use std::time::Duration;
+
+pub mod app;
+pub mod bystanders;
+pub mod client;
+pub mod http;
+pub mod muster;
+pub mod process;
+pub mod stage;
+
+/// How long a test waits for something that must happen. Nothing takes this
+/// long unless it is broken.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The result of `future`, which must come within [`PATIENCE`].
+///
+/// # Panics
+/// Says what was awaited if it did not come.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited {PATIENCE:?} in vain for {what}"),
+    }
+}

@@ -1,0 +1,187 @@
+//! The host in this process, on free loopback ports, from the same text that an
+//! operator would write.
+//!
+//! It owns the making of that text ([`Setup`]) and the calls of the refresh
+//! route; it reaches the host through `Config::parse`, `Server::start` and the
+//! sockets only.
+
+use crate::http::{self, Reply};
+use crate::{app, within};
+use muster_server::Server;
+use muster_server::config::Config;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::path::Path;
+
+/// The token that every host of the tests accepts.
+pub const TOKEN: &str = "dG9rZW4gb2YgdGhlIHRlc3Rz";
+
+/// `[virtual_host.auth]` that lets everyone in.
+pub const ANYONE: &str = "kind = \"any\"";
+
+/// A configuration in the making.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    listen: [String; 2],
+    hosts: String,
+    sections: String,
+    admin: String,
+}
+
+impl Setup {
+    /// Free ports, one token, no virtual host yet.
+    pub fn new() -> Setup {
+        Setup {
+            listen: ["127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned()],
+            hosts: String::new(),
+            sections: String::new(),
+            admin: format!("tokens = [\"{TOKEN}\"]"),
+        }
+    }
+
+    /// `example.test` with the contacts of `app`, open to everyone.
+    pub fn for_app(app: &app::App) -> Setup {
+        Setup::new().host("example.test", ANYONE, &app.roster_url())
+    }
+
+    /// Adds a virtual host; `auth` is the inside of its `auth` table.
+    #[must_use]
+    pub fn host(mut self, domain: &str, auth: &str, roster_url: &str) -> Setup {
+        self.hosts.push_str(&format!(
+            "[[virtual_host]]\ndomain = \"{domain}\"\n[virtual_host.auth]\n{auth}\n\
+             [virtual_host.roster]\nplugin = \"builtin\"\nhttp_roster_url = \"{roster_url}\"\n"
+        ));
+        self
+    }
+
+    /// Adds sections, such as `[limits.backend]`.
+    #[must_use]
+    pub fn with(mut self, sections: &str) -> Setup {
+        self.sections.push_str(sections);
+        self.sections.push('\n');
+        self
+    }
+
+    /// Replaces the inside of `[admin]`.
+    #[must_use]
+    pub fn admin(mut self, admin: &str) -> Setup {
+        admin.clone_into(&mut self.admin);
+        self
+    }
+
+    /// Listens at these addresses, for clients and for HTTP.
+    #[must_use]
+    pub fn listen(mut self, xmpp: SocketAddr, http: SocketAddr) -> Setup {
+        self.listen = [xmpp.to_string(), http.to_string()];
+        self
+    }
+
+    /// The configuration file.
+    pub fn text(&self) -> String {
+        let Setup { listen: [xmpp, http], hosts, sections, admin } = self;
+        format!(
+            "[xmpp]\nlisten = [\"{xmpp}\"]\nrequire_tls = false\n[http]\nlisten = [\"{http}\"]\n\
+             [admin]\n{admin}\n{sections}{hosts}"
+        )
+    }
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Setup::new()
+    }
+}
+
+/// A running host.
+#[derive(Debug)]
+pub struct Muster {
+    server: Server,
+    xmpp: SocketAddr,
+    http: SocketAddr,
+}
+
+impl Muster {
+    /// Starts a host.
+    ///
+    /// # Panics
+    /// If the configuration is refused or the host does not start.
+    pub async fn start(setup: &Setup) -> Muster {
+        let text = setup.text();
+        let config = Config::parse(&text, Path::new("/nowhere/muster.toml"));
+        let config = config.unwrap_or_else(|faults| panic!("{faults}\n{text}"));
+        let server = Server::start(config).await;
+        let server = server.unwrap_or_else(|error| panic!("the host does not start: {error}"));
+        let xmpp = *server.xmpp_addresses().first().expect("an XMPP listener");
+        let http = *server.http_addresses().first().expect("an HTTP listener");
+        Muster { server, xmpp, http }
+    }
+
+    /// Where clients connect.
+    pub fn xmpp(&self) -> SocketAddr {
+        self.xmpp
+    }
+
+    /// Where the app and the operator connect.
+    pub fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// Stops the host in good order.
+    pub async fn shutdown(self) {
+        within("the host to stop", self.server.shutdown()).await;
+    }
+}
+
+/// Posts `body` to the refresh route of `domain`, as the app would.
+pub async fn post_refresh(http: SocketAddr, domain: &str, body: &[u8]) -> Reply {
+    let authorization = format!("Bearer {TOKEN}");
+    let fields = [
+        ("Host", domain),
+        ("Authorization", authorization.as_str()),
+        ("Content-Type", "application/json"),
+    ];
+    http::post(http, "/roster_admin/refresh", &fields, body).await
+}
+
+/// What the host says of a refresh.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// `ok` or `error`.
+    pub status: String,
+    /// Entries that were brought up to date.
+    pub updated: u64,
+    /// Entries that were not.
+    pub errors: u64,
+}
+
+impl Summary {
+    /// Reads the summary out of a 200.
+    ///
+    /// # Panics
+    /// If the reply is not the summary of the reference: four members, the
+    /// message a text.
+    pub fn of(reply: &Reply) -> Summary {
+        let summary = reply.json();
+        assert_eq!(reply.status, 200, "{summary}");
+        let members = summary.as_object().expect("an object").keys().map(String::as_str);
+        let members: std::collections::BTreeSet<&str> = members.collect();
+        assert_eq!(members, ["errors", "message", "status", "updated"].into(), "{summary}");
+        assert!(summary["message"].is_string(), "{summary}");
+        Summary {
+            status: summary["status"].as_str().expect("a status").to_owned(),
+            updated: summary["updated"].as_u64().expect("a count"),
+            errors: summary["errors"].as_u64().expect("a count"),
+        }
+    }
+
+    /// A summary to compare with.
+    pub fn new(status: &str, updated: u64, errors: u64) -> Summary {
+        Summary { status: status.to_owned(), updated, errors }
+    }
+}
+
+/// Asks for a refresh of these users.
+pub async fn refresh(http: SocketAddr, domain: &str, users: &[impl AsRef<str>]) -> Summary {
+    let users: Vec<Value> = users.iter().map(|user| json!(user.as_ref())).collect();
+    Summary::of(&post_refresh(http, domain, Value::from(users).to_string().as_bytes()).await)
+}

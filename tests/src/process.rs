@@ -1,0 +1,102 @@
+//! The built binary as a process of its own, for what only a process shows:
+//! signals, exit codes, a death without warning.
+
+use crate::app::closed_address;
+use crate::muster::Setup;
+use crate::{PATIENCE, http, within};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+/// A host in a process. It is killed when this is dropped.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    xmpp: SocketAddr,
+    http: SocketAddr,
+    directory: TempDir,
+}
+
+impl Process {
+    /// Writes the configuration, starts `binary` with it on free ports and waits
+    /// until it says that it is ready.
+    pub async fn start(binary: &Path, setup: &Setup) -> Process {
+        let (xmpp, http) = (closed_address().await, closed_address().await);
+        let directory = tempfile::tempdir().expect("a directory");
+        let config = directory.path().join("muster.toml");
+        std::fs::write(&config, setup.clone().listen(xmpp, http).text()).expect("a file");
+        let mut process = Process { child: spawn(binary, &config), xmpp, http, directory };
+        process.wait_until_ready().await;
+        process
+    }
+
+    /// Where clients connect.
+    pub fn xmpp(&self) -> SocketAddr {
+        self.xmpp
+    }
+
+    /// Where the app and the operator connect.
+    pub fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// Sends a signal by its name, such as `TERM`.
+    pub async fn signal(&self, name: &str) {
+        let id = self.child.id().expect("the process runs").to_string();
+        let status = Command::new("kill").args(["-s", name, &id]).status().await;
+        assert!(status.expect("kill runs").success());
+    }
+
+    /// Waits for the end of the process.
+    pub async fn exit(&mut self) -> ExitStatus {
+        within("the process to end", self.child.wait()).await.expect("a child of this process")
+    }
+
+    /// Kills it without warning and starts it again with the same file; returns
+    /// how long it took until it was ready.
+    pub async fn kill_and_restart(&mut self, binary: &Path) -> Duration {
+        self.child.kill().await.expect("the process runs");
+        let start = Instant::now();
+        self.child = spawn(binary, &self.directory.path().join("muster.toml"));
+        self.wait_until_ready().await;
+        start.elapsed()
+    }
+
+    async fn wait_until_ready(&mut self) {
+        let deadline = Instant::now() + 3 * PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child of this process") {
+                panic!("the host ended with {status} before it was ready");
+            }
+            if tokio::net::TcpStream::connect(self.http).await.is_ok() {
+                let request = http::request("GET", "/readyz", &[], b"");
+                if http::exchange(self.http, &request).await.status == 200 {
+                    return;
+                }
+            }
+            assert!(Instant::now() < deadline, "the host is not ready in time");
+            // There is no event to wait for: nobody listens yet.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// Runs `binary` to its end and returns what it said.
+pub async fn run(binary: &Path, arguments: &[&str]) -> Output {
+    let output = Command::new(binary).args(arguments).stdin(Stdio::null()).kill_on_drop(true).output();
+    within("the command to end", output).await.expect("the binary runs")
+}
+
+fn spawn(binary: &Path, config: &Path) -> Child {
+    Command::new(binary)
+        .arg("serve")
+        .arg("--config")
+        .arg(config)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the binary runs")
+}
