@@ -1,1 +1,26 @@
 //! The sandbox: engine, worker stores, egress gate, limits, generations.
+//!
+//! One [`Engine`] a process, one [`Plugin`] a virtual host. The server hands
+//! it usernames and HTTP requests and gets typed contacts and responses back;
+//! whatever the plugin does in between costs at most that one call.
+//!
+//! The rooms, from the outside in: [`Plugin`] (`plugin`) counts and retries;
+//! `worker` runs `fetch` in long-lived stores, `solo` runs a call in a store
+//! of its own (`handle`, and the retries of `fetch`); `generation` is a
+//! compiled component with all that its calls need; `store` and `linker` say
+//! what one store may touch; `egress` decides about requests and `outbound`
+//! sends them.
+
+#![forbid(unsafe_code)]
+
+mod egress;
+mod error;
+mod refresh;
+mod roster;
+mod settings;
+
+pub use egress::{Admitted, Denial, EgressPolicy, Origin, OriginError, OriginScheme};
+pub use error::LoadError;
+pub use refresh::{Changes, Failure, Outcome, Refresher};
+pub use roster::{Contact, FetchError, Fetched, HandleError, PluginFault, Subscription};
+pub use settings::{Limits, Settings};

@@ -1,0 +1,109 @@
+//! What the operator decides about one virtual host's plugin.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::egress::EgressPolicy;
+use crate::refresh::Refresher;
+
+/// Everything that loading a plugin for one virtual host needs.
+#[derive(Clone)]
+pub struct Settings {
+    /// The virtual host's name: the label `vhost` of metrics and logs.
+    pub name: String,
+    /// What `wasi:config/store` answers. Readable by the plugin: no secrets.
+    pub config: Vec<(String, String)>,
+    /// Where the plugin's requests may go.
+    pub egress: EgressPolicy,
+    /// What the plugin may use.
+    pub limits: Limits,
+    /// Who answers `rosters.refresh`.
+    pub refresher: Arc<dyn Refresher>,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("name", &self.name)
+            .field("egress", &self.egress)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The bounds of one plugin. Every field has a safe default.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest component that is compiled, in bytes. Default 64 MiB.
+    pub component_bytes: usize,
+    /// Linear memory of one store, all memories together. Default 64 MiB.
+    pub memory_bytes: usize,
+    /// Elements of all tables of one store together. Default 100,000.
+    pub table_elements: usize,
+    /// Live handles (requests, bodies, streams, futures, …) of one store.
+    /// Default 10,000.
+    pub handles: usize,
+    /// Bytes that one call from the plugin into the host may carry.
+    /// Default 8 MiB.
+    pub host_call_bytes: usize,
+    /// CPU time without yielding before the plugin is interrupted, rounded
+    /// down to 10 ms. Default 100 ms.
+    pub turn: Duration,
+    /// Wall time of one `fetch`, a retry included. Default 5 s.
+    pub call: Duration,
+    /// Wall time of one `handle`, refreshes included. Default 60 s.
+    pub handle_call: Duration,
+    /// Worker stores for `fetch`. Default: one for each core.
+    pub workers: usize,
+    /// Calls of `fetch` at once in one worker store. Default 64.
+    pub concurrent_calls: usize,
+    /// Calls of `fetch` that may wait for a worker. Default 10,000.
+    pub waiting_calls: usize,
+    /// Calls after which a worker store is replaced. Default 10,000.
+    pub calls_per_store: usize,
+    /// Calls of `fetch` that are tried again at once, each in a store of its
+    /// own. Default 8.
+    pub retry_calls: usize,
+    /// Calls of `handle` at once, each in a store of its own. Default 32.
+    pub handle_calls: usize,
+    /// Entries of one `rosters.refresh`. Default 10,000.
+    pub refresh_usernames: usize,
+    /// Body of a response from the app, and of one to it. Default 4 MiB.
+    pub response_bytes: usize,
+    /// Headers of a response, names and values together. Default 64 KiB.
+    pub response_header_bytes: usize,
+    /// Body of a request to the app. Default 1 MiB.
+    pub request_bytes: usize,
+    /// Contacts of one user. Default 10,000.
+    pub contacts: usize,
+    /// Groups of one contact. Default 100.
+    pub groups: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            component_bytes: 64 << 20,
+            memory_bytes: 64 << 20,
+            table_elements: 100_000,
+            handles: 10_000,
+            host_call_bytes: 8 << 20,
+            turn: Duration::from_millis(100),
+            call: Duration::from_secs(5),
+            handle_call: Duration::from_secs(60),
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            concurrent_calls: 64,
+            waiting_calls: 10_000,
+            calls_per_store: 10_000,
+            retry_calls: 8,
+            handle_calls: 32,
+            refresh_usernames: 10_000,
+            response_bytes: 4 << 20,
+            response_header_bytes: 64 << 10,
+            request_bytes: 1 << 20,
+            contacts: 10_000,
+            groups: 100,
+        }
+    }
+}
