@@ -1,1 +1,5 @@
 //! The Muster server: listeners, connections, sessions, rosters, HTTP, configuration.
+
+#![forbid(unsafe_code)]
+
+pub mod config;

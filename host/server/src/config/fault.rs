@@ -1,0 +1,376 @@
+//! What can be wrong with a configuration, where, and what to do about it.
+//!
+//! Owns the words that an operator reads: each [`Problem`] has one sentence for what is wrong and
+//! most have a remedy. No fault quotes a value that may be a secret. Faults come from the reader
+//! and from the rules of the sections; they go to `muster check-config` and `muster serve`.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// A place in the file, counted from 1; columns count characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// The line.
+    pub line: usize,
+    /// The character in the line.
+    pub column: usize,
+}
+
+impl Position {
+    /// The position of the byte `offset` of `text`; past the end it is the end.
+    pub(super) fn of(offset: usize, text: &str) -> Self {
+        let before = text.get(..offset).unwrap_or(text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Self {
+            line: before.matches('\n').count() + 1,
+            column: before.get(line_start..).unwrap_or("").chars().count() + 1,
+        }
+    }
+}
+
+/// Whether the configuration can be used nevertheless.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// It cannot.
+    Error,
+    /// It can, and the operator should know.
+    Warning,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        })
+    }
+}
+
+/// One thing that is wrong, with its place.
+#[derive(Debug)]
+pub struct Fault {
+    /// The file.
+    pub file: PathBuf,
+    /// Where in the file.
+    pub position: Position,
+    /// The path of the key, such as `virtual_host[1].auth.kind`; empty for the file as a whole.
+    pub key: String,
+    /// What is wrong.
+    pub problem: Problem,
+    /// Whether the process can start nevertheless.
+    pub severity: Severity,
+}
+
+impl fmt::Display for Fault {
+    /// `muster.toml:3:8: error: http.listn: no such key` and, if there is a remedy, a second line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Position { line, column } = self.position;
+        let (file, severity) = (self.file.display(), self.severity);
+        write!(f, "{file}:{line}:{column}: {severity}: ")?;
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        write!(f, "{}", self.problem)?;
+        match self.problem.remedy() {
+            Some(remedy) => write!(f, "\n    help: {remedy}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Every fault of one configuration, in the order of the file; at least one is an error.
+#[derive(Debug)]
+pub struct Faults {
+    faults: Vec<Fault>,
+}
+
+impl Faults {
+    pub(super) fn new(errors: Vec<Fault>, warnings: Vec<Fault>) -> Self {
+        let mut faults: Vec<_> = errors.into_iter().chain(warnings).collect();
+        faults.sort_by_key(|fault| fault.position);
+        Self { faults }
+    }
+
+    /// The faults, warnings among them.
+    pub fn iter(&self) -> impl Iterator<Item = &Fault> {
+        self.faults.iter()
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, fault) in self.faults.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            write!(f, "{separator}{fault}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Faults {}
+
+/// What is wrong with one place. Reach: the process does not start (or, as a warning, starts).
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each variant says what it is")]
+pub enum Problem {
+    // The text.
+    #[error("{message}")]
+    Syntax { message: String },
+    #[error("there is no such key")]
+    UnknownKey {
+        nearest: Option<String>,
+        elsewhere: Option<String>,
+        known: Vec<String>,
+    },
+    #[error("the key is missing")]
+    Missing { example: &'static str },
+
+    // One value.
+    #[error("expected {expected}, found {found}")]
+    WrongType {
+        expected: &'static str,
+        found: &'static str,
+    },
+    #[error("must not be empty")]
+    Empty,
+    #[error("must be above 0")]
+    Zero,
+    #[error("{text} is not a whole number above 0")]
+    NotACount { text: String },
+    #[error("\"{text}\" is not {expected}")]
+    NotAQuantity {
+        text: String,
+        expected: &'static str,
+    },
+    #[error("must be at most {maximum}")]
+    TooLarge { maximum: String },
+    #[error("\"{text}\" is not an IP address and a port")]
+    NotAnAddress { text: String },
+    #[error("not a URL: {reason}")]
+    NotAUrl { reason: url::ParseError },
+    #[error("\"{text}\" is not one of {}", one_of(accepted))]
+    NotOneOf {
+        text: String,
+        accepted: &'static [&'static str],
+    },
+    #[error("this log filter cannot be parsed")]
+    NotAFilter,
+
+    // Files that the configuration names.
+    #[error("cannot read {}: {reason}", path.display())]
+    Unreadable { path: PathBuf, reason: String },
+    #[error("{} can be read by everyone (mode {mode:o})", path.display())]
+    ReadableByAll { path: PathBuf, mode: u32 },
+
+    // Listeners and tokens.
+    #[error("this build has no TLS listener yet: with require_tls = true nobody could log in")]
+    NoTlsYet,
+    #[error("{address} is not on loopback; logins without TLS are accepted on loopback only")]
+    PlaintextBeyondLoopback { address: SocketAddr },
+    #[error("{address} is listed twice")]
+    RepeatedAddress { address: SocketAddr },
+    #[error("without a token nobody could ask for a refresh")]
+    NoToken,
+    #[error("{} holds no token", path.display())]
+    NoTokenInFile { path: PathBuf },
+    #[error("a token has a character that no Authorization header can carry (RFC 6750 §2.1)")]
+    TokenCharacters,
+    #[error("this token has {length} characters; it can be guessed")]
+    ShortToken { length: usize },
+    #[error(
+        "http.listen has {address}, which is not on loopback; without a token only loopback is accepted"
+    )]
+    UnauthenticatedBeyondLoopback { address: SocketAddr },
+
+    // Virtual hosts.
+    #[error("there is no virtual host, so nobody could log in")]
+    NoVirtualHost,
+    #[error("\"{text}\" is not a domain: {reason}")]
+    NotADomain { text: String, reason: jid::Error },
+    #[error("the domain {domain} is there twice; the first one is on line {first}")]
+    RepeatedDomain { domain: String, first: usize },
+    #[error("\"{text}\" is not a user name: {reason}")]
+    NotAUsername { text: String, reason: jid::Error },
+    #[error("the user {username} is there twice")]
+    RepeatedUser { username: String },
+    #[error("the key belongs to kind = \"{owner}\", and this is kind = \"{kind}\"")]
+    KeyOfAnotherKind {
+        owner: &'static str,
+        kind: &'static str,
+    },
+    #[error("nobody could log in: there are neither users nor a users_file")]
+    NoUsers,
+    #[error(
+        "kind = \"any\" accepts every password, and xmpp.listen has {address}, not on loopback"
+    )]
+    AnyBeyondLoopback { address: SocketAddr },
+    #[error("passwords would travel in the clear to {host}")]
+    PasswordsInTheClear { host: String },
+    #[error("the scheme \"{scheme}\" is not http or https")]
+    Scheme { scheme: String },
+    #[error("a user name or password in the URL is not accepted")]
+    Userinfo,
+    #[error("a fragment (#) is never sent to the app")]
+    Fragment,
+    #[error("there is no %s that the user name could replace")]
+    NoPlaceholder,
+    #[error("%s is accepted in the path and in the query only")]
+    MisplacedPlaceholder,
+}
+
+/// How to make a token; said wherever one is missing or too short.
+const MAKE_A_TOKEN: &str = "make one with `openssl rand -hex 32`";
+
+impl Problem {
+    /// What the operator can do, if there is more to say than the problem itself.
+    #[must_use]
+    pub fn remedy(&self) -> Option<String> {
+        Some(match self {
+            Self::UnknownKey {
+                nearest: Some(nearest),
+                ..
+            } => format!("did you mean `{nearest}`?"),
+            Self::UnknownKey {
+                elsewhere: Some(elsewhere),
+                ..
+            } => format!("there is `{elsewhere}`"),
+            Self::UnknownKey { known, .. } => format!("the keys here are {}", known.join(", ")),
+            Self::Missing { example } => format!("add `{example}`"),
+            Self::NotAnAddress { .. } => "write for example \"127.0.0.1:5222\" or \"[::1]:5222\"".into(),
+            Self::NotAUrl { .. } => "write for example \"http://127.0.0.1:8080/contacts/%s\"".into(),
+            Self::NotOneOf { text, accepted } => {
+                let nearest = nearest(text, accepted.iter().copied())?;
+                format!("did you mean \"{nearest}\"?")
+            }
+            Self::NotAFilter => "write for example \"info\" or \"warn,muster_server=debug\"".into(),
+            Self::ReadableByAll { path, .. } => format!("chmod 600 {}", path.display()),
+            Self::NoTlsYet => {
+                "for now set require_tls = false and listen on loopback: listen = [\"127.0.0.1:5222\"]".into()
+            }
+            Self::PlaintextBeyondLoopback { address } => {
+                format!("listen on \"127.0.0.1:{}\" instead", address.port())
+            }
+            Self::NoToken => format!(
+                "{MAKE_A_TOKEN} and put it into tokens or into the token_file; for development on \
+                 loopback, allow_unauthenticated = true does without"
+            ),
+            Self::NoTokenInFile { .. } => format!("one token a line; {MAKE_A_TOKEN}"),
+            Self::TokenCharacters | Self::ShortToken { .. } => MAKE_A_TOKEN.into(),
+            Self::UnauthenticatedBeyondLoopback { .. } => {
+                format!("set allow_unauthenticated = false and a token; {MAKE_A_TOKEN}")
+            }
+            Self::NoVirtualHost => "add a section [[virtual_host]] with domain = \"example.test\"".into(),
+            Self::NoUsers => {
+                "write users = { john = \"…\" }, or make a users_file with `muster user add`".into()
+            }
+            Self::AnyBeyondLoopback { .. } => "use kind = \"static\" or kind = \"http\"".into(),
+            Self::PasswordsInTheClear { .. } => {
+                "use https or a loopback address; on a network that you trust, set allow_plain_http = true".into()
+            }
+            Self::NoPlaceholder | Self::MisplacedPlaceholder => {
+                "write for example \"https://app.example.com/contacts/%s\"".into()
+            }
+            _ => return None,
+        })
+    }
+}
+
+fn one_of(accepted: &[&str]) -> String {
+    let quoted: Vec<_> = accepted.iter().map(|word| format!("\"{word}\"")).collect();
+    quoted.join(", ")
+}
+
+/// The candidate that `word` is most likely a misspelling of: at most a third of its characters
+/// (and at least one) may differ.
+pub(super) fn nearest<'c>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'c str>,
+) -> Option<&'c str> {
+    let tolerated = (word.chars().count() / 3).max(1);
+    candidates
+        .into_iter()
+        .map(|candidate| (distance(word, candidate), candidate))
+        .filter(|(distance, _)| *distance <= tolerated)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// The edit distance (Levenshtein): insertions, deletions and replacements of a character.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, to) in row.iter_mut().skip(1).zip(b.chars()) {
+            let replaced = diagonal + usize::from(from != to);
+            diagonal = *cell;
+            left = replaced.min(diagonal + 1).min(left + 1);
+            *cell = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+/// What is known about a place before the text is at hand to count lines.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) key: String,
+    pub(super) span: Range<usize>,
+}
+
+impl Place {
+    pub(super) fn fault(
+        &self,
+        text: &str,
+        file: &Path,
+        problem: Problem,
+        severity: Severity,
+    ) -> Fault {
+        Fault {
+            file: file.to_owned(),
+            position: Position::of(self.span.start, text),
+            key: self.key.clone(),
+            problem,
+            severity,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_distance_counts_edits() {
+        for (a, b, edits) in [
+            ("", "", 0),
+            ("listen", "listn", 1),
+            ("kitten", "sitting", 3),
+            ("", "abc", 3),
+            ("abc", "", 3),
+        ] {
+            assert_eq!(distance(a, b), edits, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_is_a_plausible_misspelling_or_nothing() {
+        let keys = ["listen", "require_tls"];
+        assert_eq!(nearest("listne", keys), Some("listen"));
+        assert_eq!(nearest("requiretls", keys), Some("require_tls"));
+        assert_eq!(nearest("banana", keys), None);
+    }
+
+    #[test]
+    fn positions_count_characters_from_one() {
+        let text = "a\nüb = 1";
+        assert_eq!(Position::of(0, text), Position { line: 1, column: 1 });
+        assert_eq!(Position::of(4, text), Position { line: 2, column: 2 });
+        assert_eq!(Position::of(99, text), Position { line: 2, column: 7 });
+    }
+}

@@ -1,0 +1,284 @@
+//! `[limits]`: the bounds of everything that a client, the app or a plugin can make grow.
+//!
+//! Each has a default, a key and a bound of its own. The values go as they are to the decoder
+//! (RFC 6120 names no numbers; XEP-0478 advertises them), to the HTTP listener, to the gate for
+//! outbound requests and to the sandbox.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use super::quantity::Size;
+use super::reader::Section;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// Every limit of the process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// `limits.drain`: how long a stop waits for streams and requests to end. Default 5 s.
+    pub drain: Duration,
+    /// `[limits.xmpp]`
+    pub xmpp: XmppLimits,
+    /// `[limits.http]`
+    pub http: HttpLimits,
+    /// `[limits.backend]`
+    pub backend: BackendLimits,
+    /// `[limits.refresh]`
+    pub refresh: RefreshLimits,
+    /// `[limits.plugin]`
+    pub plugin: PluginLimits,
+}
+
+/// What one client stream may cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct XmppLimits {
+    /// Until the client has authenticated. Default 8 KiB, 32 elements, depth 16.
+    pub before_auth: StanzaLimits,
+    /// Afterwards. Default 256 KiB, 2,000 elements, depth 64.
+    pub after_auth: StanzaLimits,
+    /// Attributes and namespace declarations of one element. Default 64.
+    pub attributes: usize,
+    /// From the first byte to a bound resource, in all, not idle time. Default 30 s.
+    pub auth_timeout: Duration,
+    /// Bound resources of one user. Default 10.
+    pub resources_per_user: usize,
+    /// Stanzas that wait for one slow client. Default 1,000; then its stream is closed.
+    pub mailbox_messages: usize,
+    /// Bytes that wait for one slow client. Default 1 MiB; then its stream is closed.
+    pub mailbox_bytes: usize,
+}
+
+/// What one stanza may hold; counted by the tokeniser before any tree exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StanzaLimits {
+    /// Bytes on the wire.
+    pub bytes: usize,
+    /// Elements, the stanza itself included.
+    pub elements: usize,
+    /// Nested elements, the stanza itself included. At most 256.
+    pub depth: usize,
+}
+
+/// What one request to our HTTP listener may cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpLimits {
+    /// Bytes of a request's body. Default 1 MiB.
+    pub body_bytes: usize,
+    /// User names in one refresh. Default 10,000.
+    pub names: usize,
+    /// Until the request's header is complete. Default 10 s.
+    pub header_timeout: Duration,
+    /// Until the request's body is complete. Default 30 s.
+    pub body_timeout: Duration,
+}
+
+/// What one answer of the app may cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackendLimits {
+    /// Name, connection, TLS, answer and body, in all. Default 5 s.
+    pub timeout: Duration,
+    /// Bytes of the answer's body. Default 4 MiB.
+    pub response_bytes: usize,
+    /// Bytes of the answer's header. Default 64 KiB.
+    pub header_bytes: usize,
+    /// Contacts of one user. Default 10,000.
+    pub contacts: usize,
+}
+
+/// What a refresh may cost the app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefreshLimits {
+    /// Fetches that run at the same time for one virtual host. Default 64.
+    pub concurrency: usize,
+}
+
+/// What the sandboxed plugin may cost; per virtual host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginLimits {
+    /// Linear memory of one store. Default 64 MiB.
+    pub memory_bytes: usize,
+    /// Time that a plugin may compute without waiting for anything. Default 100 ms.
+    pub turn: Duration,
+    /// Answering one request under `/roster_admin/`, everything included. Default 60 s.
+    pub handle_timeout: Duration,
+    /// Stores that answer `fetch`. Default (no key): one a processor.
+    pub workers: Option<NonZeroUsize>,
+    /// Calls that run at the same time in one store. Default 64.
+    pub concurrent_calls: usize,
+    /// Calls after which a store is replaced by a fresh one. Default 10,000.
+    pub calls_per_store: usize,
+}
+
+impl Limits {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
+        Self {
+            drain: section.value("drain", default.drain),
+            xmpp: section.section("xmpp", XmppLimits::read),
+            http: section.section("http", HttpLimits::read),
+            backend: section.section("backend", BackendLimits::read),
+            refresh: section.section("refresh", RefreshLimits::read),
+            plugin: section.section("plugin", PluginLimits::read),
+        }
+    }
+}
+
+impl XmppLimits {
+    fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
+        Self {
+            before_auth: section.section("before_auth", |s| stanza_limits(s, default.before_auth)),
+            after_auth: section.section("after_auth", |s| stanza_limits(s, default.after_auth)),
+            attributes: section.value("attributes", default.attributes),
+            auth_timeout: section.value("auth_timeout", default.auth_timeout),
+            resources_per_user: section.value("resources_per_user", default.resources_per_user),
+            mailbox_messages: section.value("mailbox_messages", default.mailbox_messages),
+            mailbox_bytes: section
+                .value("mailbox_bytes", Size(default.mailbox_bytes))
+                .0,
+        }
+    }
+}
+
+/// The largest depth that is accepted: trees are built and dropped recursively for the payloads
+/// that the server itself reads, and 256 levels fit every stack many times over.
+const DEEPEST: usize = 256;
+
+fn stanza_limits(section: &mut Section<'_>, default: StanzaLimits) -> StanzaLimits {
+    StanzaLimits {
+        bytes: section.value("bytes", Size(default.bytes)).0,
+        elements: section.value("elements", default.elements),
+        depth: section.at_most("depth", default.depth, DEEPEST),
+    }
+}
+
+impl HttpLimits {
+    fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
+        Self {
+            body_bytes: section.value("body_bytes", Size(default.body_bytes)).0,
+            names: section.value("names", default.names),
+            header_timeout: section.value("header_timeout", default.header_timeout),
+            body_timeout: section.value("body_timeout", default.body_timeout),
+        }
+    }
+}
+
+impl BackendLimits {
+    fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
+        Self {
+            timeout: section.value("timeout", default.timeout),
+            response_bytes: section
+                .value("response_bytes", Size(default.response_bytes))
+                .0,
+            header_bytes: section.value("header_bytes", Size(default.header_bytes)).0,
+            contacts: section.value("contacts", default.contacts),
+        }
+    }
+}
+
+impl RefreshLimits {
+    fn read(section: &mut Section<'_>) -> Self {
+        Self {
+            concurrency: section.value("concurrency", Self::default().concurrency),
+        }
+    }
+}
+
+/// What a WebAssembly component with 32-bit addresses can use at most.
+const WASM32_BYTES: usize = 4096 * MIB;
+
+impl PluginLimits {
+    fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
+        let memory = Size(default.memory_bytes);
+        Self {
+            memory_bytes: section
+                .at_most("memory_bytes", memory, Size(WASM32_BYTES))
+                .0,
+            turn: section.value("turn", default.turn),
+            handle_timeout: section.value("handle_timeout", default.handle_timeout),
+            workers: section.optional("workers"),
+            concurrent_calls: section.value("concurrent_calls", default.concurrent_calls),
+            calls_per_store: section.value("calls_per_store", default.calls_per_store),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            drain: Duration::from_secs(5),
+            xmpp: XmppLimits::default(),
+            http: HttpLimits::default(),
+            backend: BackendLimits::default(),
+            refresh: RefreshLimits::default(),
+            plugin: PluginLimits::default(),
+        }
+    }
+}
+
+impl Default for XmppLimits {
+    fn default() -> Self {
+        Self {
+            before_auth: StanzaLimits {
+                bytes: 8 * KIB,
+                elements: 32,
+                depth: 16,
+            },
+            after_auth: StanzaLimits {
+                bytes: 256 * KIB,
+                elements: 2_000,
+                depth: 64,
+            },
+            attributes: 64,
+            auth_timeout: Duration::from_secs(30),
+            resources_per_user: 10,
+            mailbox_messages: 1_000,
+            mailbox_bytes: MIB,
+        }
+    }
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        Self {
+            body_bytes: MIB,
+            names: 10_000,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for BackendLimits {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(5),
+            response_bytes: 4 * MIB,
+            header_bytes: 64 * KIB,
+            contacts: 10_000,
+        }
+    }
+}
+
+impl Default for RefreshLimits {
+    fn default() -> Self {
+        Self { concurrency: 64 }
+    }
+}
+
+impl Default for PluginLimits {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 64 * MIB,
+            turn: Duration::from_millis(100),
+            handle_timeout: Duration::from_secs(60),
+            workers: None,
+            concurrent_calls: 64,
+            calls_per_store: 10_000,
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The typed configuration: what the operator's TOML file says, as plain data.
+//!
+//! Owns the names, defaults and bounds of every key, and the rules between keys. A [`Config`]
+//! that exists is usable: nothing checks it again later. Owns no behaviour; the listeners,
+//! sessions, rosters and the plugin take their part of it when they are built. The text goes
+//! through three layers: `reader` (tables and values with their places), `limits` and
+//! `virtual_host` (the sections), and `fault` (what was wrong, all of it at once).
+
+mod fault;
+mod limits;
+mod listeners;
+mod quantity;
+mod reader;
+mod secret_file;
+
+mod virtual_host;
+
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+pub use fault::{Fault, Faults, Position, Problem, Severity};
+pub use limits::{
+    BackendLimits, HttpLimits, Limits, PluginLimits, RefreshLimits, StanzaLimits, XmppLimits,
+};
+pub use listeners::{Admin, Http, Log, LogFormat, Xmpp};
+
+pub use virtual_host::{Auth, Credential, PluginSource, Roster, VirtualHost};
+
+use reader::Document;
+
+/// Everything that the operator decides. Its `Debug` form shows no token and no password.
+#[derive(Debug)]
+pub struct Config {
+    /// `[xmpp]`: where clients connect.
+    pub xmpp: Xmpp,
+    /// `[http]`: where the app and the operator connect.
+    pub http: Http,
+    /// `[admin]`: who may ask for a refresh.
+    pub admin: Admin,
+    /// `[[virtual_host]]`, at least one, in the order of the file; domains are unique.
+    pub virtual_hosts: Vec<VirtualHost>,
+    /// `[limits]`: the bounds of everything that peers can make grow.
+    pub limits: Limits,
+    /// `[log]`: how the process tells what it does.
+    pub log: Log,
+    /// What is accepted but worth a word: file permissions, short tokens.
+    pub warnings: Vec<Fault>,
+}
+
+impl Config {
+    /// Reads and parses the file at `path`.
+    ///
+    /// # Errors
+    /// [`LoadError::Unreadable`] when the file cannot be read, [`LoadError::Faults`] with every
+    /// fault of its content.
+    pub fn load(path: &Path) -> Result<Self, LoadError> {
+        let text = std::fs::read_to_string(path).map(Zeroizing::new);
+        let text = text.map_err(|source| LoadError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self::parse(&text, path)?)
+    }
+
+    /// Parses `text`; `origin` is the file that it came from, named in faults. Relative paths
+    /// inside are taken from the directory of `origin`; the files that they name are read here.
+    ///
+    /// # Errors
+    /// Every fault of the text and of the files that it names, in the order of the text.
+    pub fn parse(text: &str, origin: &Path) -> Result<Self, Faults> {
+        let document = Document::parse(text, origin);
+        let config = Self::read(&document);
+        let (faults, warnings) = document.finish();
+        match config {
+            Some(config) if faults.is_empty() => Ok(Self { warnings, ..config }),
+            _ => Err(Faults::new(faults, warnings)),
+        }
+    }
+
+    fn read(document: &Document<'_>) -> Option<Self> {
+        document.root(|root| {
+            let xmpp = root.section("xmpp", Xmpp::read);
+            let http = root.section("http", Http::read);
+            let admin = root.section("admin", |admin| Admin::read(admin, http.as_ref()));
+            let limits = root.section("limits", Limits::read);
+            let log = root.section("log", Log::read);
+            let virtual_hosts = VirtualHost::read_all(root, xmpp.as_ref());
+            Some(Self {
+                xmpp: xmpp?,
+                http: http?,
+                admin: admin?,
+                virtual_hosts: virtual_hosts?,
+                limits,
+                log,
+                warnings: Vec::new(),
+            })
+        })
+    }
+}
+
+/// Why there is no configuration. Reach: the process does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read, or is not UTF-8.
+    #[error("cannot read {}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// The file can be read but does not say something usable.
+    #[error(transparent)]
+    Faults(#[from] Faults),
+}

@@ -1,0 +1,322 @@
+//! `[[virtual_host]]`: one XMPP domain, who may log in to it and where its rosters come from.
+//!
+//! Owns the rules that keep passwords from travelling in the clear and the wildcard login on
+//! loopback. Names are prepared here as RFC 7622 wants, so that they compare as bytes later.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use jid::{DomainPart, NodePart};
+use secrecy::SecretString;
+use url::{Host, Url};
+
+use super::fault::{Place, Problem};
+use super::listeners::Xmpp;
+use super::reader::{Located, Section};
+
+/// One XMPP domain.
+#[derive(Debug)]
+pub struct VirtualHost {
+    /// The domain (RFC 7622 §3.2); unique in the configuration.
+    pub domain: DomainPart,
+    /// Who may log in.
+    pub auth: Auth,
+    /// Where the rosters come from.
+    pub roster: Roster,
+}
+
+/// `[virtual_host.auth]`
+#[derive(Debug)]
+pub enum Auth {
+    /// `kind = "static"`: the users are listed, by local part (RFC 7622 §3.3).
+    Static {
+        /// The users of `users` and of `users_file`; at least one.
+        users: HashMap<NodePart, Credential>,
+    },
+    /// `kind = "http"`: the app is asked for each login. The password must come in the clear
+    /// from the client, so that only PLAIN can be offered.
+    Http {
+        /// Takes a POST of `{"username","password"}`: `https`, or loopback, or explicitly
+        /// allowed.
+        url: Url,
+        /// For the whole answer. Default 5 s.
+        timeout: Duration,
+    },
+    /// `kind = "any"`: every user name with every password. Every XMPP listener is on loopback.
+    Any,
+}
+
+/// What a listed user proves to know.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    /// The password itself, as written in the configuration.
+    Password(SecretString),
+}
+
+/// `[virtual_host.roster]`
+#[derive(Debug, Clone)]
+pub struct Roster {
+    /// The component that talks to the app.
+    pub plugin: PluginSource,
+    /// Where the contacts of a user are: `http` or `https`, a host, `%s` in the path or the
+    /// query, no user info, no fragment. Its origin is all that the plugin may reach.
+    pub http_roster_url: String,
+}
+
+/// Where a plugin comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PluginSource {
+    /// `plugin = "builtin"`: the one inside this program.
+    Builtin,
+    /// The path of a component, made absolute by the directory of the configuration file.
+    File(PathBuf),
+}
+
+impl VirtualHost {
+    /// Every virtual host of the file; `None` if one of them cannot be used.
+    pub(super) fn read_all(root: &mut Section<'_>, xmpp: Option<&Xmpp>) -> Option<Vec<Self>> {
+        let mut lines = HashMap::new();
+        let hosts = root.sections("virtual_host", |section| {
+            let domain = domain(section, &mut lines);
+            let auth = section.section("auth", |auth| Auth::read(auth, xmpp));
+            let roster = section.section("roster", Roster::read);
+            Some(Self {
+                domain: domain?,
+                auth: auth?,
+                roster: roster?,
+            })
+        });
+        if !root.has("virtual_host") {
+            root.error(&root.place("virtual_host"), Problem::NoVirtualHost);
+        }
+        hosts.into_iter().collect()
+    }
+}
+
+/// `lines` has the line of each domain so far.
+fn domain(section: &mut Section<'_>, lines: &mut HashMap<DomainPart, usize>) -> Option<DomainPart> {
+    let Located { value: text, place } =
+        section.required::<String>("domain", "domain = \"example.test\"")?;
+    let domain = match DomainPart::from_str(&text) {
+        Ok(domain) => domain,
+        Err(reason) => {
+            section.error(&place, Problem::NotADomain { text, reason });
+            return None;
+        }
+    };
+    let line = section.line(&place);
+    let first = *lines.entry(domain.clone()).or_insert(line);
+    if first != line {
+        let domain = domain.to_string();
+        section.error(&place, Problem::RepeatedDomain { domain, first });
+    }
+    Some(domain)
+}
+
+/// The kinds of `auth`, and which keys belong to which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Static,
+    Http,
+    Any,
+}
+
+impl Kind {
+    const NAMES: [&'static str; 3] = ["static", "http", "any"];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Static => "static",
+            Self::Http => "http",
+            Self::Any => "any",
+        }
+    }
+}
+
+impl Auth {
+    fn read(section: &mut Section<'_>, xmpp: Option<&Xmpp>) -> Option<Self> {
+        if !section.has("kind") {
+            section.missing("kind", "kind = \"static\"");
+        }
+        let kind = section.word("kind", &Kind::NAMES, &[Kind::Static, Kind::Http, Kind::Any]);
+        let users = users(section);
+        let url = section.located::<Url>("url");
+        let timeout = section.value("timeout", Duration::from_secs(5));
+        let allow_plain_http = section.value("allow_plain_http", false);
+        let kind = kind?;
+        refuse_keys_of_others(section, kind);
+        match kind {
+            Kind::Static => {
+                if users.is_empty() && !section.has("users_file") {
+                    section.error(&section.place("users"), Problem::NoUsers);
+                }
+                Some(Self::Static { users })
+            }
+            Kind::Http => {
+                if !section.has("url") {
+                    section.missing("url", "url = \"http://127.0.0.1:8080/auth\"");
+                }
+                let Located { value: url, place } = url?;
+                check_http(section, &url, &place);
+                if !allow_plain_http {
+                    refuse_plain_http(section, &url, &place);
+                }
+                Some(Self::Http { url, timeout })
+            }
+            Kind::Any => {
+                if let Some(address) = xmpp.and_then(Xmpp::beyond_loopback) {
+                    section.error(
+                        &section.place("kind"),
+                        Problem::AnyBeyondLoopback { address },
+                    );
+                }
+                Some(Self::Any)
+            }
+        }
+    }
+}
+
+/// A key without effect is as wrong as an unknown one: the operator expects something of it.
+fn refuse_keys_of_others(section: &Section<'_>, kind: Kind) {
+    let keys = [
+        ("users", Kind::Static),
+        ("users_file", Kind::Static),
+        ("url", Kind::Http),
+        ("timeout", Kind::Http),
+        ("allow_plain_http", Kind::Http),
+    ];
+    for (key, owner) in keys {
+        if owner != kind && section.has(key) {
+            let (owner, kind) = (owner.name(), kind.name());
+            section.error(
+                &section.place(key),
+                Problem::KeyOfAnotherKind { owner, kind },
+            );
+        }
+    }
+}
+
+/// The users of `users`.
+fn users(section: &mut Section<'_>) -> HashMap<NodePart, Credential> {
+    let mut users = HashMap::new();
+    for (Located { value: name, place }, password) in section.pairs("users").unwrap_or_default() {
+        add_user(
+            section,
+            &mut users,
+            &name,
+            &place,
+            Credential::Password(password),
+        );
+    }
+    users
+}
+
+fn add_user(
+    section: &Section<'_>,
+    users: &mut HashMap<NodePart, Credential>,
+    name: &str,
+    place: &Place,
+    credential: Credential,
+) {
+    match NodePart::from_str(name) {
+        Ok(node) => {
+            if users.insert(node, credential).is_some() {
+                let username = name.to_owned();
+                section.error(place, Problem::RepeatedUser { username });
+            }
+        }
+        Err(reason) => {
+            let text = name.to_owned();
+            section.error(place, Problem::NotAUsername { text, reason });
+        }
+    }
+}
+
+fn check_http(section: &Section<'_>, url: &Url, place: &Place) {
+    if !matches!(url.scheme(), "http" | "https") {
+        let scheme = url.scheme().to_owned();
+        section.error(place, Problem::Scheme { scheme });
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        section.error(place, Problem::Userinfo);
+    }
+    if url.fragment().is_some() {
+        section.error(place, Problem::Fragment);
+    }
+}
+
+fn refuse_plain_http(section: &Section<'_>, url: &Url, place: &Place) {
+    let loopback = match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    if url.scheme() == "http" && !loopback {
+        let host = url.host_str().unwrap_or_default().to_owned();
+        section.error(place, Problem::PasswordsInTheClear { host });
+    }
+}
+
+impl Roster {
+    fn read(section: &mut Section<'_>) -> Option<Self> {
+        let plugin = match section.located::<PathBuf>("plugin") {
+            Some(Located { value, place }) if value.as_os_str() != "builtin" => {
+                Some(plugin_file(section, &value, &place))
+            }
+            _ => Some(PluginSource::Builtin),
+        };
+        let example = "http_roster_url = \"http://127.0.0.1:8080/contacts/%s\"";
+        let url = section.required::<String>("http_roster_url", example);
+        if let Some(Located { value, place }) = &url {
+            check_template(section, value, place);
+        }
+        Some(Self {
+            plugin: plugin?,
+            http_roster_url: url?.value,
+        })
+    }
+}
+
+fn plugin_file(section: &Section<'_>, path: &std::path::Path, place: &Place) -> PluginSource {
+    let path = section.resolve(path);
+    if let Err(error) = std::fs::metadata(&path) {
+        let reason = error.to_string();
+        section.error(
+            place,
+            Problem::Unreadable {
+                path: path.clone(),
+                reason,
+            },
+        );
+    }
+    PluginSource::File(path)
+}
+
+/// What stands for the user name in `http_roster_url`.
+const PLACEHOLDER: &str = "%s";
+
+/// The template must be a URL of which the user name decides no more than a part of the path or
+/// of the query: never which machine is asked.
+fn check_template(section: &Section<'_>, template: &str, place: &Place) {
+    let url = match Url::parse(template) {
+        Ok(url) => url,
+        Err(_)
+            if template
+                .split('/')
+                .nth(2)
+                .is_some_and(|host| host.contains(PLACEHOLDER)) =>
+        {
+            return section.error(place, Problem::MisplacedPlaceholder);
+        }
+        Err(reason) => return section.error(place, Problem::NotAUrl { reason }),
+    };
+    check_http(section, &url, place);
+    let in_path = url.path().contains(PLACEHOLDER);
+    let in_query = url.query().is_some_and(|query| query.contains(PLACEHOLDER));
+    if !in_path && !in_query {
+        section.error(place, Problem::NoPlaceholder);
+    }
+}
