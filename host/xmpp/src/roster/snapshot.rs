@@ -1,0 +1,432 @@
+//! One user's roster at one moment, packed.
+//!
+//! Owns the building from unchecked contacts, the look-up and the version. Does
+//! not own who holds it (the server's rosters share it in an `Arc`). From the
+//! plugin's answer to presence policy, diff and XML.
+//!
+//! Thousands of rosters lie in memory while nobody looks at them, so there is
+//! no allocation for an item: all text lies in one string, an item is a record
+//! of 16 bytes, and a group's name stands once for a roster.
+
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jid::BareJid;
+use sha2::{Digest as _, Sha256};
+
+use super::contact::{
+    Contact, MAX_GROUP_BYTES, MAX_GROUPS_PER_ITEM, MAX_NAME_BYTES, Subscription, clean, parse_jid,
+};
+
+/// Most text of one roster, in bytes: JIDs, names and groups together.
+const MAX_TEXT_BYTES: usize = 16 << 20;
+
+/// A user's roster: items sorted by JID (byte order), no two alike, never the
+/// user. `Debug` shows no contact.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// For each item its JID and its name, then the names of the groups.
+    text: Box<str>,
+    records: Box<[Record]>,
+    /// The groups of the records, one record's after the other's, each in
+    /// byte order: places in `groups`.
+    memberships: Box<[u32]>,
+    groups: Box<[Span]>,
+    ver: Box<str>,
+}
+
+/// Where an item's parts lie.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Record {
+    /// Of the JID in the text; the name follows it.
+    start: u32,
+    /// Of the first group in the memberships.
+    first_group: u32,
+    jid_bytes: u16,
+    /// 0 without a name.
+    name_bytes: u16,
+    group_count: u8,
+    subscription: Subscription,
+}
+
+/// A piece of the text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Span {
+    start: u32,
+    bytes: u16,
+}
+
+/// What was left out or altered while a snapshot was made. For the operator's
+/// log; it names nobody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Entries whose JID is not a bare JID: left out.
+    pub invalid: u32,
+    /// Entries that name the user: left out.
+    pub own: u32,
+    /// Entries whose JID another entry has too, after normalisation: left out.
+    pub duplicate: u32,
+    /// Items that stayed, with a name or groups altered to what XML and the
+    /// limits allow.
+    pub altered: u32,
+}
+
+impl Report {
+    /// How many entries are not in the roster.
+    pub const fn dropped(&self) -> u32 {
+        self.invalid
+            .saturating_add(self.own)
+            .saturating_add(self.duplicate)
+    }
+}
+
+/// Why a whole list is refused. Reach: the fetch; the user's roster stays as
+/// it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RosterError {
+    /// More entries than the operator allows.
+    #[error("more than {limit} contacts")]
+    TooManyContacts {
+        /// The operator's limit, in contacts.
+        limit: usize,
+    },
+    /// More text than a roster may have.
+    #[error("more than {MAX_TEXT_BYTES} bytes of text")]
+    TooLarge,
+}
+
+/// One contact of a [`Snapshot`]. Two are equal if their contents are.
+#[derive(Clone, Copy)]
+pub struct Item<'a> {
+    snapshot: &'a Snapshot,
+    record: Record,
+}
+
+impl Snapshot {
+    /// Checks and packs what the app says about `owner`'s contacts.
+    ///
+    /// - An entry whose JID is not a bare JID, or is the owner's, is left out.
+    /// - Of several entries for one JID, one stays as it is and the others are
+    ///   left out: the one whose JID was written in normal form, else the one
+    ///   whose JID as written comes first in byte order; among entries that
+    ///   were written alike, the last. So the order of a JSON object's keys
+    ///   changes nothing.
+    /// - Names and groups lose the code points that XML cannot carry and are
+    ///   cut at a character to 1,023 bytes; an empty one is none. Groups are
+    ///   sorted, each stands once, and the first 100 stay.
+    ///
+    /// # Errors
+    ///
+    /// The list is longer than `max_contacts`, or has too much text.
+    pub fn from_contacts(
+        owner: &BareJid,
+        contacts: Vec<Contact>,
+        max_contacts: usize,
+    ) -> Result<(Self, Report), RosterError> {
+        if contacts.len() > max_contacts {
+            return Err(RosterError::TooManyContacts {
+                limit: max_contacts,
+            });
+        }
+        let mut report = Report::default();
+        let drafts = choose(owner, &contacts, &mut report);
+        let snapshot = Self::pack(&drafts)?;
+        Ok((snapshot, report))
+    }
+
+    /// A roster without a contact.
+    pub fn empty() -> Self {
+        // Nothing is too large here.
+        Self::pack(&[]).unwrap_or_else(|_| Self {
+            text: Box::default(),
+            records: Box::default(),
+            memberships: Box::default(),
+            groups: Box::default(),
+            ver: Box::default(),
+        })
+    }
+
+    /// The version (RFC 6121 §2.6): 16 characters that are the same for the
+    /// same contents, on every host and after every restart.
+    pub fn ver(&self) -> &str {
+        &self.ver
+    }
+
+    /// How many items there are.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether there is no item.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// The items, in the order of their JIDs.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Item<'_>> + Clone {
+        self.records.iter().map(|record| self.item(*record))
+    }
+
+    /// The item of that JID.
+    pub fn get(&self, jid: &BareJid) -> Option<Item<'_>> {
+        let found = self
+            .records
+            .binary_search_by(|record| self.item(*record).jid().cmp(jid.as_str()));
+        let record = self.records.get(found.ok()?)?;
+        Some(self.item(*record))
+    }
+
+    /// The subscription to that JID; none for who is not in the roster.
+    pub fn subscription(&self, jid: &BareJid) -> Subscription {
+        self.get(jid)
+            .map_or(Subscription::None, |item| item.subscription())
+    }
+
+    /// What it takes in memory, in bytes, without the allocator's own share.
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.text.len()
+            + size_of_val(&*self.records)
+            + size_of_val(&*self.memberships)
+            + size_of_val(&*self.groups)
+            + self.ver.len()
+    }
+
+    fn item(&self, record: Record) -> Item<'_> {
+        Item {
+            snapshot: self,
+            record,
+        }
+    }
+
+    fn slice(&self, start: usize, bytes: u16) -> &str {
+        let range = start..start.saturating_add(usize::from(bytes));
+        self.text.get(range).unwrap_or_default()
+    }
+
+    /// Lays the drafts out; they are sorted and no two have one JID.
+    fn pack(drafts: &[Draft<'_>]) -> Result<Self, RosterError> {
+        let mut names: Vec<&str> = drafts.iter().flat_map(Draft::groups).collect();
+        names.sort_unstable();
+        names.dedup();
+        let item_text = |draft: &Draft<'_>| draft.jid.as_str().len() + draft.name.len();
+        let text_bytes = drafts.iter().map(item_text).sum::<usize>()
+            + names.iter().map(|name| name.len()).sum::<usize>();
+        let membership_count = drafts.iter().map(|draft| draft.groups.len()).sum::<usize>();
+        if text_bytes.max(membership_count) > MAX_TEXT_BYTES {
+            return Err(RosterError::TooLarge);
+        }
+
+        let mut text = String::with_capacity(text_bytes);
+        let mut memberships = Vec::with_capacity(membership_count);
+        let mut records = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            records.push(Record {
+                start: narrow(text.len())?,
+                first_group: narrow(memberships.len())?,
+                jid_bytes: narrow(draft.jid.as_str().len())?,
+                name_bytes: narrow(draft.name.len())?,
+                group_count: narrow(draft.groups.len())?,
+                subscription: draft.subscription,
+            });
+            text.push_str(draft.jid.as_str());
+            text.push_str(&draft.name);
+            for group in draft.groups() {
+                memberships.push(narrow(names.partition_point(|name| *name < group))?);
+            }
+        }
+        let mut groups = Vec::with_capacity(names.len());
+        for name in names {
+            groups.push(Span {
+                start: narrow(text.len())?,
+                bytes: narrow(name.len())?,
+            });
+            text.push_str(name);
+        }
+        let mut snapshot = Self {
+            text: text.into(),
+            records: records.into(),
+            memberships: memberships.into(),
+            groups: groups.into(),
+            ver: Box::default(),
+        };
+        snapshot.ver = snapshot.hash().into();
+        Ok(snapshot)
+    }
+
+    /// The first 96 bits of SHA-256 over the contents. 0xFF ends a field and
+    /// 0xFE an item; neither is ever a byte of UTF-8.
+    fn hash(&self) -> String {
+        let mut hash = Sha256::new();
+        for item in self.iter() {
+            for field in [item.jid(), item.name().unwrap_or_default()] {
+                hash.update(field);
+                hash.update([0xff]);
+            }
+            hash.update(item.subscription().name());
+            for group in item.groups() {
+                hash.update([0xff]);
+                hash.update(group);
+            }
+            hash.update([0xfe]);
+        }
+        let digest = hash.finalize();
+        URL_SAFE_NO_PAD.encode(digest.get(..12).unwrap_or_default())
+    }
+}
+
+impl<'a> Item<'a> {
+    /// The contact's bare JID, normalised: as [`BareJid::as_str`] would show
+    /// it.
+    pub fn jid(&self) -> &'a str {
+        self.snapshot.slice(self.start(), self.record.jid_bytes)
+    }
+
+    /// The contact's JID as a type. It is parsed again: prefer [`Item::jid`]
+    /// where text will do. Every item's JID was parsed before, so this is never
+    /// `None`.
+    pub fn to_bare(&self) -> Option<BareJid> {
+        BareJid::new(self.jid()).ok()
+    }
+
+    /// The name, 1 to 1,023 bytes.
+    pub fn name(&self) -> Option<&'a str> {
+        let start = self.start() + usize::from(self.record.jid_bytes);
+        let name = self.snapshot.slice(start, self.record.name_bytes);
+        (!name.is_empty()).then_some(name)
+    }
+
+    /// The groups in byte order, each 1 to 1,023 bytes.
+    pub fn groups(&self) -> impl ExactSizeIterator<Item = &'a str> + Clone + use<'a> {
+        let snapshot = self.snapshot;
+        let first = self.record.first_group as usize;
+        let places = first..first + usize::from(self.record.group_count);
+        let places = snapshot.memberships.get(places).unwrap_or_default();
+        places.iter().map(|place| {
+            let span = snapshot.groups.get(*place as usize);
+            span.map_or("", |span| snapshot.slice(span.start as usize, span.bytes))
+        })
+    }
+
+    /// Whose presence reaches whom.
+    pub fn subscription(&self) -> Subscription {
+        self.record.subscription
+    }
+
+    fn start(&self) -> usize {
+        self.record.start as usize
+    }
+}
+
+impl PartialEq for Item<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.jid() == other.jid()
+            && self.name() == other.name()
+            && self.subscription() == other.subscription()
+            && self.groups().eq(other.groups())
+    }
+}
+
+impl Eq for Item<'_> {}
+
+impl fmt::Debug for Item<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Item")
+            .field("subscription", &self.subscription())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("len", &self.len())
+            .field("ver", &self.ver)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for Snapshot {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+/// A checked contact on its way into the packed form.
+struct Draft<'a> {
+    jid: BareJid,
+    name: Cow<'a, str>,
+    groups: Vec<Cow<'a, str>>,
+    subscription: Subscription,
+}
+
+impl<'a> Draft<'a> {
+    fn new(jid: BareJid, contact: &'a Contact, report: &mut Report) -> Self {
+        let name = contact.name.as_deref().unwrap_or_default();
+        let clean_name = clean(name, MAX_NAME_BYTES);
+        let clean_group = |group: &'a String| clean(group, MAX_GROUP_BYTES);
+        let mut groups: Vec<_> = contact.groups.iter().map(clean_group).collect();
+        let cut = groups.iter().any(|group| matches!(group, Cow::Owned(_)));
+        groups.retain(|group| !group.is_empty());
+        groups.sort_unstable();
+        groups.dedup();
+        if cut || groups.len() > MAX_GROUPS_PER_ITEM || matches!(clean_name, Cow::Owned(_)) {
+            report.altered = report.altered.saturating_add(1);
+        }
+        groups.truncate(MAX_GROUPS_PER_ITEM);
+        Self {
+            jid,
+            name: clean_name,
+            groups,
+            subscription: contact.subscription,
+        }
+    }
+
+    fn groups(&self) -> impl Iterator<Item = &str> {
+        self.groups.iter().map(|group| &**group)
+    }
+}
+
+/// The contacts that become items, sorted by JID.
+fn choose<'a>(owner: &BareJid, contacts: &'a [Contact], report: &mut Report) -> Vec<Draft<'a>> {
+    let mut known = Vec::with_capacity(contacts.len());
+    for (place, contact) in contacts.iter().enumerate() {
+        match parse_jid(&contact.jid) {
+            None => report.invalid = report.invalid.saturating_add(1),
+            Some(jid) if jid == *owner => report.own = report.own.saturating_add(1),
+            Some(jid) => known.push((jid, place, contact)),
+        }
+    }
+    // The entry that stays comes first among those of one JID.
+    known.sort_unstable_by(|(a, a_place, a_contact), (b, b_place, b_contact)| {
+        let rank = |jid: &BareJid, contact: &'a Contact| {
+            let written = contact.jid.as_str();
+            (written != jid.as_str(), written)
+        };
+        a.as_str()
+            .cmp(b.as_str())
+            .then_with(|| rank(a, a_contact).cmp(&rank(b, b_contact)))
+            .then_with(|| Reverse(a_place).cmp(&Reverse(b_place)))
+    });
+    let mut drafts: Vec<Draft<'a>> = Vec::with_capacity(known.len());
+    for (jid, _, contact) in known {
+        if drafts.last().is_some_and(|last| last.jid == jid) {
+            report.duplicate = report.duplicate.saturating_add(1);
+        } else {
+            drafts.push(Draft::new(jid, contact, report));
+        }
+    }
+    drafts
+}
+
+/// The limits above keep every number within its field.
+fn narrow<N: TryFrom<usize>>(number: usize) -> Result<N, RosterError> {
+    N::try_from(number).map_err(|_| RosterError::TooLarge)
+}
+
+#[cfg(test)]
+#[path = "snapshot_tests.rs"]
+pub(in crate::roster) mod tests;

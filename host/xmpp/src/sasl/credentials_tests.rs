@@ -1,0 +1,124 @@
+//! Credentials: made, compared, written and read.
+
+use super::*;
+
+const SALT: [u8; SALT_BYTES] = *b"0123456789abcdef";
+
+fn account() -> AccountCredentials {
+    AccountCredentials::from_password("s3cret", [SALT; 2], MIN_ITERATIONS).unwrap()
+}
+
+#[test]
+fn only_the_password_verifies() {
+    let account = account();
+    for kind in [ScramKind::Sha1, ScramKind::Sha256] {
+        let credentials = account.of(kind);
+        assert_eq!(credentials.kind(), kind);
+        assert!(credentials.verify_plain("s3cret"));
+        // Soft hyphens are mapped to nothing by SASLprep.
+        assert!(credentials.verify_plain("s3\u{ad}cret"));
+        for wrong in ["S3cret", "s3cret ", "", "\0", "-", &"a".repeat(2000)] {
+            assert!(!credentials.verify_plain(wrong), "{wrong:?}");
+        }
+    }
+    assert!(account.verify_plain("s3cret"));
+}
+
+#[test]
+fn a_password_that_cannot_be_prepared_matches_nothing() {
+    let dash = AccountCredentials::from_password("-", [SALT; 2], MIN_ITERATIONS).unwrap();
+    assert!(dash.verify_plain("-"));
+    assert!(!dash.verify_plain("\0"));
+}
+
+#[test]
+fn unknown_accounts_keep_their_salt() {
+    let fake = |secret: u8, name| {
+        ScramCredentials::for_unknown(ScramKind::Sha256, &[secret; 32], name, MIN_ITERATIONS)
+    };
+    let nobody = fake(1, "nobody");
+    assert_eq!(nobody.salt().len(), SALT_BYTES);
+    assert_eq!(nobody.salt(), fake(1, "nobody").salt());
+    assert_ne!(nobody.salt(), fake(1, "somebody").salt());
+    assert_ne!(nobody.salt(), fake(2, "nobody").salt());
+    assert!(!nobody.verify_plain("s3cret"));
+
+    // Not even the one who knows the key gets in.
+    let mut forged = account().sha256;
+    forged.genuine = false;
+    assert!(!forged.verify_plain("s3cret"));
+}
+
+#[test]
+fn records_are_read_as_they_were_written() {
+    let account = account();
+    let record = account.to_record();
+    let read: AccountCredentials = record.parse().unwrap();
+    assert_eq!(*read.to_record(), *record);
+    assert!(read.sha1.verify_plain("s3cret"));
+    assert!(read.sha256.verify_plain("s3cret"));
+    assert!(record.starts_with("SCRAM-SHA-256$4096:MDEyMzQ1Njc4OWFiY2RlZg==$"));
+}
+
+#[test]
+fn records_are_checked() {
+    use CredentialsError::{Form, Incomplete, Iterations, Key, Mechanism, Salt};
+    let key = STANDARD.encode([1; 20]);
+    let record = |text: &str| text.replace("KEY", &key);
+    for (text, fault) in [
+        ("", Form),
+        ("SCRAM-SHA-1$4096:AAAA", Form),
+        ("SCRAM-SHA-1$4096$KEY:KEY", Form),
+        ("SCRAM-SHA-1$4096:AAAA$KEY", Form),
+        ("SCRAM-SHA-1$4096:AAAA$KEY:KEY$", Form),
+        ("SCRAM-SHA-512$4096:AAAA$KEY:KEY", Mechanism),
+        ("SCRAM-SHA-1$4095:AAAA$KEY:KEY", Iterations),
+        ("SCRAM-SHA-1$1000001:AAAA$KEY:KEY", Iterations),
+        ("SCRAM-SHA-1$-1:AAAA$KEY:KEY", Iterations),
+        ("SCRAM-SHA-1$4096:$KEY:KEY", Salt),
+        ("SCRAM-SHA-1$4096:AAA$KEY:KEY", Key),
+        ("SCRAM-SHA-1$4096:AAAA$KEY:AAAA", Key),
+        ("SCRAM-SHA-256$4096:AAAA$KEY:KEY", Key),
+    ] {
+        let read = record(text).parse::<ScramCredentials>();
+        assert_eq!(read.unwrap_err(), fault, "{text}");
+    }
+    let one = record("SCRAM-SHA-1$4096:AAAA$KEY:KEY");
+    assert!(one.parse::<ScramCredentials>().is_ok());
+    for text in [String::new(), one.clone(), format!("{one} {one}")] {
+        let read = text.parse::<AccountCredentials>();
+        assert_eq!(read.unwrap_err(), Incomplete, "{text}");
+    }
+}
+
+#[test]
+fn passwords_and_parameters_are_checked() {
+    use CredentialsError::{Iterations, PasswordCharacters, PasswordEmpty, PasswordTooLong, Salt};
+    let long = "a".repeat(MAX_PASSWORD_BYTES + 1);
+    for (password, salt, iterations, fault) in [
+        ("", SALT.as_slice(), 4096, PasswordEmpty),
+        ("\u{ad}", &SALT, 4096, PasswordEmpty),
+        ("a\u{7}b", &SALT, 4096, PasswordCharacters),
+        // Unassigned in Unicode 3.2.
+        ("a\u{1f600}", &SALT, 4096, PasswordCharacters),
+        (&long, &SALT, 4096, PasswordTooLong),
+        ("a", b"", 4096, Salt),
+        ("a", &[0; 65], 4096, Salt),
+        ("a", &SALT, 1, Iterations),
+        ("a", &SALT, u32::MAX, Iterations),
+    ] {
+        let made = ScramCredentials::from_password(ScramKind::Sha1, password, salt, iterations);
+        assert_eq!(made.unwrap_err(), fault, "{password:?}");
+    }
+}
+
+#[test]
+fn debug_shows_no_key() {
+    let account = account();
+    let shown = format!("{account:?}");
+    let record = account.to_record();
+    assert!(shown.contains("4096"));
+    for secret in record.split(['$', ':', ' ']).filter(|part| part.len() > 15) {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+}
