@@ -1,0 +1,1 @@
+//! Events, budgets and faults.

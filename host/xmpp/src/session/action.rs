@@ -1,0 +1,98 @@
+//! What a session asks of its shell, and what the shell answers.
+
+use jid::{BareJid, ResourcePart};
+use secrecy::SecretString;
+
+use crate::sasl::{ScramCredentials, ScramKind};
+use crate::stanza::{Presence, Stanza};
+
+/// The next thing for the shell to do. [`Credentials`](Action::Credentials),
+/// [`VerifyPassword`](Action::VerifyPassword) and [`Bind`](Action::Bind) await
+/// an answer; until it comes the session yields nothing else.
+#[derive(Debug)]
+pub enum Action {
+    /// Look up an account; answer with
+    /// [`Session::credentials`](super::Session::credentials).
+    Credentials {
+        /// The account, on a domain that is served.
+        account: BareJid,
+        /// Which of its credentials.
+        kind: ScramKind,
+    },
+    /// Check a password; answer with
+    /// [`Session::password_verified`](super::Session::password_verified).
+    VerifyPassword {
+        /// The account, on a domain that is served.
+        account: BareJid,
+        /// What the client says.
+        password: SecretString,
+    },
+    /// Bind a resource; answer with [`Session::bound`](super::Session::bound).
+    Bind {
+        /// The account that authenticated.
+        account: BareJid,
+        /// The resource that the client asks for, or one that was made for it.
+        resource: ResourcePart,
+        /// Who chose it.
+        origin: ResourceOrigin,
+    },
+    /// The client asks for its roster (RFC 6121 §2.1.3, §2.6). The shell
+    /// answers through its mailbox, where it becomes interested as well.
+    RosterGet {
+        /// Identifier for the answer.
+        id: String,
+        /// The version that the client holds; empty: none, but it understands
+        /// versions; `None`: it does not.
+        ver: Option<String>,
+    },
+    /// A presence of any type. Without `to` it is a broadcast; with one it is
+    /// directed, a probe or about a subscription: policy decides.
+    Presence(Presence),
+    /// A message or IQ that is not for the server itself, or the answer of the
+    /// client to one of ours.
+    Route(Stanza),
+    /// Write out the output, then shut the connection down. The last action.
+    Close,
+}
+
+/// Who chose the resource of an [`Action::Bind`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResourceOrigin {
+    /// The client; it may be taken by another stream.
+    Client,
+    /// The session, at random.
+    Server,
+}
+
+/// What the shell found for [`Action::Credentials`].
+#[derive(Debug)]
+pub enum CredentialsAnswer {
+    /// The account's credentials of the kind that was asked for.
+    Found(ScramCredentials),
+    /// There is no such account. The client cannot tell from a wrong password.
+    Unknown,
+    /// They could not be looked up now.
+    TemporarilyUnavailable,
+}
+
+/// What the shell found for [`Action::VerifyPassword`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is the account's password.
+    Accepted,
+    /// It is not, or there is no such account.
+    Rejected,
+    /// It could not be checked now.
+    TemporarilyUnavailable,
+}
+
+/// Why the shell refuses an [`Action::Bind`] (RFC 6120 §7.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BindRefusal {
+    /// Another stream has the resource and keeps it.
+    Conflict,
+    /// The account has as many resources as it may have.
+    TooManyResources,
+    /// The shell does not take this resource.
+    Malformed,
+}
