@@ -25,7 +25,12 @@ const APPLICATION_ERRORS: &str = "urn:xmpp:errors";
 
 /// A message as `from` sends it to `to`.
 pub fn message(message: &Message, from: &Jid, to: &Jid) -> Bytes {
-    let mut out = start(StanzaKind::Message, from, Some(to), message.payload.as_str());
+    let mut out = start(
+        StanzaKind::Message,
+        from,
+        Some(to),
+        message.payload.as_str(),
+    );
     push_optional(&mut out, "id", message.id.as_deref());
     if message.type_ != MessageType::Normal {
         push_attribute(&mut out, "type", message.type_.name());
@@ -79,21 +84,21 @@ pub fn server_iq(type_: IqType, id: &str, from: Option<&Jid>, to: &Jid, payload:
 
 /// The answer to a stanza that could not be handled (RFC 6120 §8.3.1).
 ///
-/// `from` is whom the stanza was addressed to, `to` its sender. The stanza's
-/// payload is not repeated. Never answer a stanza of type error or an IQ result
+/// `from` is whom the stanza was addressed to, `to` its sender (who has no JID
+/// before a resource is bound). The stanza's payload is not repeated. Never answer a stanza of type error or an IQ result
 /// with this.
 pub fn error_reply(
     kind: StanzaKind,
     id: Option<&str>,
     from: Option<&Jid>,
-    to: &Jid,
+    to: Option<&Jid>,
     error: &StanzaError,
 ) -> Bytes {
     let mut out = String::with_capacity(320);
     out.push('<');
     out.push_str(kind.name());
     push_optional(&mut out, "from", from.map(Jid::as_str));
-    push_attribute(&mut out, "to", to.as_str());
+    push_optional(&mut out, "to", to.map(Jid::as_str));
     push_optional(&mut out, "id", id);
     push_attribute(&mut out, "type", "error");
     out.push_str("><error");

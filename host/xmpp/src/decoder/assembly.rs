@@ -264,7 +264,8 @@ fn assemble(
     let (to, typed) = match (to, typed) {
         (Ok(to), Ok(typed)) => (to, typed),
         (to, typed) => {
-            let is_answer = type_ == Some("error") || (kind, type_) == (StanzaKind::Iq, Some("result"));
+            let is_answer =
+                type_ == Some("error") || (kind, type_) == (StanzaKind::Iq, Some("result"));
             let error = to.as_ref().err().cloned().or(typed.err());
             return StreamEvent::Rejected(Rejection {
                 kind,

@@ -220,8 +220,9 @@ impl Decoder {
                 Err(StreamCondition::UnsupportedEncoding.into())
             }
             Some(_) if self.stack.is_empty() => Err(StreamCondition::NotWellFormed.into()),
-            Some(_) => Err(StreamError::new(StreamCondition::BadFormat)
-                .with_text("text between stanzas")),
+            Some(_) => {
+                Err(StreamError::new(StreamCondition::BadFormat).with_text("text between stanzas"))
+            }
         }
     }
 
@@ -256,7 +257,9 @@ impl Decoder {
         value: String,
     ) -> Result<(), StreamError> {
         if self.attributes.len() + self.scope.declared_here() >= self.attribute_limit {
-            return Err(StreamError::too_big("more attributes than an element may have"));
+            return Err(StreamError::too_big(
+                "more attributes than an element may have",
+            ));
         }
         match prefix {
             Some(prefix) if prefix == "xmlns" => self.scope.declare(Some(name), value),
@@ -343,8 +346,9 @@ impl Decoder {
         match self.stack.len() {
             // Written as CDATA or as references: the plain form is caught
             // before it reaches the tokeniser.
-            0 | 1 => Err(StreamError::new(StreamCondition::BadFormat)
-                .with_text("text between stanzas")),
+            0 | 1 => {
+                Err(StreamError::new(StreamCondition::BadFormat).with_text("text between stanzas"))
+            }
             depth => {
                 self.assembly.text(depth, text);
                 self.check_payload()

@@ -35,13 +35,19 @@ fn is_legal(character: char) -> bool {
 fn runs_between_specials_survive() {
     let mut out = String::new();
     push_text(&mut out, "a<b>c&d\re\u{0}f\u{FFFE}g\u{FF01}h\ti\"'");
-    assert_eq!(out, "a&lt;b&gt;c&amp;d&#13;e\u{FFFD}f\u{FFFD}g\u{FF01}h\ti\"'");
+    assert_eq!(
+        out,
+        "a&lt;b&gt;c&amp;d&#13;e\u{FFFD}f\u{FFFD}g\u{FF01}h\ti\"'"
+    );
 }
 
 #[test]
 fn stream_errors_carry_condition_text_and_application() {
     let mut out = String::new();
-    push_stream_error(&mut out, &StreamError::too_big("more than a stanza may have"));
+    push_stream_error(
+        &mut out,
+        &StreamError::too_big("more than a stanza may have"),
+    );
     assert_eq!(
         out,
         "<stream:error><policy-violation xmlns=\"urn:ietf:params:xml:ns:xmpp-streams\"/>\
@@ -58,7 +64,7 @@ fn replies_name_the_recipient_as_sender() {
         StanzaKind::Iq,
         Some("a\"1"),
         Some(&marie),
-        &john,
+        Some(&john),
         &StanzaError::SERVICE_UNAVAILABLE,
     );
     assert_eq!(

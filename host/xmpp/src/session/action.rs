@@ -48,8 +48,7 @@ pub enum Action {
     /// A presence of any type. Without `to` it is a broadcast; with one it is
     /// directed, a probe or about a subscription: policy decides.
     Presence(Presence),
-    /// A message or IQ that is not for the server itself, or the answer of the
-    /// client to one of ours.
+    /// A message or IQ that is not for the server itself; `to` is set.
     Route(Stanza),
     /// Write out the output, then shut the connection down. The last action.
     Close,

@@ -31,6 +31,9 @@ pub struct SessionConfig {
 pub struct Host {
     /// The mechanisms that its accounts can use, in the order of the offer.
     pub mechanisms: Vec<Mechanism>,
+    /// Iterations of its accounts' SCRAM credentials; accounts that do not
+    /// exist pretend to have as many.
+    pub scram_iterations: u32,
 }
 
 /// Name and version of the server (XEP-0092).

@@ -1,7 +1,327 @@
-//! The machine of one client stream (RFC 6120, RFC 6121).
+//! The machine of one client stream, from the first byte to the last.
+//!
+//! Owns the order of things (RFC 6120 §4 to §7): stream headers, features,
+//! SASL, resource binding, the end; and the answers that need nobody else
+//! (`answers.rs`). Does not own accounts, rosters, presence, other sessions, the
+//! socket or the clock: it asks the shell by [`Action`]s. From the shell, back
+//! to the shell.
+//!
+//! The shell calls [`Session::receive`] with what it read, then
+//! [`Session::poll`] until it yields nothing, performs each action, and writes
+//! out [`Session::output`]. Which transport carries the bytes is its affair.
 
 mod action;
+mod answers;
 mod config;
+mod entropy;
+mod login;
 
 pub use action::{Action, BindRefusal, CredentialsAnswer, ResourceOrigin, Verdict};
 pub use config::{Host, Secret, SessionConfig, Software};
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use jid::{BareJid, DomainPart, DomainRef, FullJid};
+
+use crate::decoder::{Decoder, StreamEvent, StreamOpen};
+use crate::encode;
+use crate::error::{StreamCondition, StreamError};
+use entropy::Entropy;
+use login::Exchange;
+
+/// The machine of one client stream.
+pub struct Session {
+    config: Arc<SessionConfig>,
+    decoder: Decoder,
+    output: BytesMut,
+    /// Text on its way to `output`; empty between two calls.
+    scratch: String,
+    entropy: Entropy,
+    state: State,
+    /// Our header of the current stream was written.
+    opened: bool,
+    /// The virtual host, as the first header named it.
+    host: Option<DomainPart>,
+    /// Language of stanzas that name none (RFC 6120 §8.1.5).
+    lang: Option<String>,
+    jid: Option<FullJid>,
+    failures: u32,
+    deadline: Option<Instant>,
+}
+
+/// How far the stream is.
+enum State {
+    /// The first stream header is due.
+    Opening,
+    /// SASL is due, or under way.
+    Login(Exchange),
+    /// The stream header after SASL is due.
+    Reopening(BareJid),
+    /// A resource is due.
+    Binding(BareJid),
+    /// The shell owes an answer to a bind.
+    AwaitingBind { account: BareJid, id: String },
+    /// Stanzas flow.
+    Bound,
+    /// Everything was said; the shell does not know yet.
+    Closing,
+    /// The shell was told to close.
+    Closed,
+}
+
+impl Session {
+    /// A stream that was just accepted.
+    ///
+    /// `entropy` is 32 bytes from the system's generator, for this session
+    /// alone. The deadline of [`crate::limits::Limits::auth_timeout`] starts at
+    /// `now`.
+    pub fn new(config: Arc<SessionConfig>, entropy: [u8; 32], now: Instant) -> Self {
+        Self {
+            decoder: Decoder::new(&config.limits),
+            output: BytesMut::new(),
+            scratch: String::new(),
+            entropy: Entropy::new(entropy),
+            state: State::Opening,
+            opened: false,
+            host: None,
+            lang: None,
+            jid: None,
+            failures: 0,
+            deadline: now.checked_add(config.limits.auth_timeout),
+            config,
+        }
+    }
+
+    /// Takes bytes from the peer.
+    pub fn receive(&mut self, bytes: &[u8]) {
+        self.decoder.receive(bytes);
+    }
+
+    /// The next thing for the shell to do. `None` when more bytes are needed or
+    /// while an answer is due.
+    pub fn poll(&mut self, now: Instant) -> Option<Action> {
+        self.timeout(now);
+        loop {
+            match self.state {
+                State::Closing => {
+                    self.state = State::Closed;
+                    return Some(Action::Close);
+                }
+                State::Closed => return None,
+                _ if self.awaits_shell() => return None,
+                _ => {}
+            }
+            match self.decoder.next() {
+                Ok(None) => return None,
+                Ok(Some(event)) => {
+                    if let Some(action) = self.handle(event) {
+                        return Some(action);
+                    }
+                }
+                Err(error) => self.close(Some(error)),
+            }
+        }
+    }
+
+    /// What to write; the shell drains it.
+    pub fn output(&mut self) -> &mut BytesMut {
+        &mut self.output
+    }
+
+    /// Whether reading more makes sense: false while what was read ahead
+    /// reaches its bound because the shell owes an answer, and at the end.
+    pub fn wants_read(&self) -> bool {
+        !self.is_closed() && self.decoder.buffered() < self.config.limits.read_ahead_bytes
+    }
+
+    /// Until when a resource has to be bound; `None` once it is.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Ends the stream with `connection-timeout` if the deadline has passed
+    /// (RFC 6120 §4.9.3.4).
+    pub fn timeout(&mut self, now: Instant) {
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.close(Some(
+                StreamError::new(StreamCondition::ConnectionTimeout)
+                    .with_text("logging in took too long"),
+            ));
+        }
+    }
+
+    /// Ends the stream: with `error`, or orderly without. Does nothing to a
+    /// stream that has ended.
+    pub fn close(&mut self, error: Option<StreamError>) {
+        if self.is_closed() {
+            return;
+        }
+        // An error may precede our header; the peer needs one to read the
+        // error (RFC 6120 §4.9.1.2).
+        self.open_stream();
+        if let Some(error) = &error {
+            encode::push_stream_error(&mut self.scratch, error);
+        }
+        self.scratch.push_str(encode::STREAM_END);
+        self.flush();
+        self.decoder.end();
+        self.deadline = None;
+        self.state = State::Closing;
+    }
+
+    /// Whether the stream has ended. The last output may still be unwritten.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closing | State::Closed)
+    }
+
+    /// Who is at the other end, once a resource is bound. It stays known after
+    /// the stream has ended.
+    pub fn jid(&self) -> Option<&FullJid> {
+        self.jid.as_ref()
+    }
+
+    /// Answers [`Action::Credentials`]; ignored at any other time.
+    pub fn credentials(&mut self, found: CredentialsAnswer) {
+        self.challenge(found);
+    }
+
+    /// Answers [`Action::VerifyPassword`]; ignored at any other time.
+    pub fn password_verified(&mut self, verdict: Verdict) {
+        self.conclude_plain(verdict);
+    }
+
+    /// Answers [`Action::Bind`]; ignored at any other time.
+    pub fn bound(&mut self, result: Result<FullJid, BindRefusal>) {
+        self.conclude_bind(result);
+    }
+
+    fn awaits_shell(&self) -> bool {
+        match &self.state {
+            State::Login(exchange) => exchange.awaits_shell(),
+            State::AwaitingBind { .. } => true,
+            _ => false,
+        }
+    }
+
+    fn handle(&mut self, event: StreamEvent) -> Option<Action> {
+        match event {
+            StreamEvent::Open(open) => {
+                self.header(open);
+                None
+            }
+            StreamEvent::Close => {
+                self.close(None);
+                None
+            }
+            StreamEvent::Nonza(nonza) => self.nonza(nonza),
+            StreamEvent::Stanza(stanza) if self.is_bound() => self.stanza(stanza),
+            StreamEvent::Stanza(stanza) => self.bind(stanza),
+            StreamEvent::Rejected(rejection) if self.is_bound() => {
+                self.reject(&rejection);
+                None
+            }
+            StreamEvent::Rejected(_) => {
+                self.close(Some(StreamCondition::NotAuthorized.into()));
+                None
+            }
+        }
+    }
+
+    fn is_bound(&self) -> bool {
+        matches!(self.state, State::Bound)
+    }
+
+    /// The client's stream header, before or after SASL (RFC 6120 §4.7).
+    fn header(&mut self, open: StreamOpen) {
+        let host = open.to.as_deref().and_then(|to| self.served(to));
+        if self.host.is_none() {
+            self.host.clone_from(&host);
+        }
+        self.open_stream();
+        // A stream that restarts stays with its host.
+        if host.is_none() || host != self.host {
+            return self.close(Some(StreamCondition::HostUnknown.into()));
+        }
+        let major = open.version.as_deref().and_then(major_version);
+        if major.is_none_or(|major| major < 1) {
+            return self.close(Some(StreamCondition::UnsupportedVersion.into()));
+        }
+        self.lang = open.lang.filter(|lang| !lang.is_empty());
+        self.state = match std::mem::replace(&mut self.state, State::Closed) {
+            State::Reopening(account) => State::Binding(account),
+            _ => State::Login(Exchange::Idle),
+        };
+        self.features();
+    }
+
+    /// The domain that `to` names, if it is served here.
+    fn served(&self, to: &str) -> Option<DomainPart> {
+        let domain = DomainPart::new(to).ok()?.into_owned();
+        self.config.hosts.contains_key(&domain).then_some(domain)
+    }
+
+    fn is_served(&self, domain: &DomainRef) -> bool {
+        self.config.hosts.contains_key(domain)
+    }
+
+    /// Writes our header, unless this stream has it.
+    fn open_stream(&mut self) {
+        if !std::mem::replace(&mut self.opened, true) {
+            let id = self.entropy.name();
+            let header = encode::StreamHeader {
+                from: self.host.as_ref().map(|host| host.as_str()),
+                id: &id,
+            };
+            encode::push_stream_header(&mut self.scratch, &header);
+            self.flush();
+        }
+    }
+
+    /// Writes the features of the stream (RFC 6120 §4.3.2), with the bounds of
+    /// a stanza (XEP-0478).
+    fn features(&mut self) {
+        let out = &mut self.scratch;
+        out.push_str("<stream:features>");
+        let limits = if matches!(self.state, State::Binding(_)) {
+            login::push_bind_features(out);
+            self.config.limits.after_auth
+        } else {
+            let host = self.host.as_ref().and_then(|it| self.config.hosts.get(it));
+            login::push_mechanisms(out, host, self.config.secure);
+            self.config.limits.before_auth
+        };
+        out.push_str("<limits xmlns=\"urn:xmpp:stream-limits:0\"><max-bytes>");
+        out.push_str(&limits.bytes.to_string());
+        out.push_str("</max-bytes></limits></stream:features>");
+        self.flush();
+    }
+
+    /// Moves what was written to the output.
+    fn flush(&mut self) {
+        self.output.extend_from_slice(self.scratch.as_bytes());
+        self.scratch.clear();
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Session")
+            .field("jid", &self.jid)
+            .field("closed", &self.is_closed())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The number before the dot of a version (RFC 6120 §4.7.5).
+fn major_version(version: &str) -> Option<u32> {
+    let (major, minor) = version.split_once('.')?;
+    let _: u32 = minor.parse().ok()?;
+    major.parse().ok()
+}
+
+#[cfg(test)]
+mod tests;
