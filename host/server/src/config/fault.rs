@@ -9,6 +9,10 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use muster_contract::TemplateError;
+
+use super::users_file::LineFault;
+
 /// A place in the file, counted from 1; columns count characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
@@ -164,6 +168,13 @@ pub enum Problem {
     #[error("{} can be read by everyone (mode {mode:o})", path.display())]
     ReadableByAll { path: PathBuf, mode: u32 },
 
+    #[error("{}:{line}: {reason}", path.display())]
+    UsersFile {
+        path: PathBuf,
+        line: usize,
+        reason: LineFault,
+    },
+
     // Listeners and tokens.
     #[error("this build has no TLS listener yet: with require_tls = true nobody could log in")]
     NoTlsYet,
@@ -193,6 +204,10 @@ pub enum Problem {
     RepeatedDomain { domain: String, first: usize },
     #[error("\"{text}\" is not a user name: {reason}")]
     NotAUsername { text: String, reason: jid::Error },
+    #[error(
+        "no client can send this password: it is empty, too long, or SASLprep (RFC 4013) forbids a character"
+    )]
+    NotAPassword,
     #[error("the user {username} is there twice")]
     RepeatedUser { username: String },
     #[error("the key belongs to kind = \"{owner}\", and this is kind = \"{kind}\"")]
@@ -214,10 +229,8 @@ pub enum Problem {
     Userinfo,
     #[error("a fragment (#) is never sent to the app")]
     Fragment,
-    #[error("there is no %s that the user name could replace")]
-    NoPlaceholder,
-    #[error("%s is accepted in the path and in the query only")]
-    MisplacedPlaceholder,
+    #[error("{reason}")]
+    NotATemplate { reason: TemplateError },
 }
 
 /// How to make a token; said wherever one is missing or too short.
@@ -239,7 +252,7 @@ impl Problem {
             Self::UnknownKey { known, .. } => format!("the keys here are {}", known.join(", ")),
             Self::Missing { example } => format!("add `{example}`"),
             Self::NotAnAddress { .. } => "write for example \"127.0.0.1:5222\" or \"[::1]:5222\"".into(),
-            Self::NotAUrl { .. } => "write for example \"http://127.0.0.1:8080/contacts/%s\"".into(),
+            Self::NotAUrl { .. } => "write for example \"http://127.0.0.1:8080/auth\"".into(),
             Self::NotOneOf { text, accepted } => {
                 let nearest = nearest(text, accepted.iter().copied())?;
                 format!("did you mean \"{nearest}\"?")
@@ -269,7 +282,7 @@ impl Problem {
             Self::PasswordsInTheClear { .. } => {
                 "use https or a loopback address; on a network that you trust, set allow_plain_http = true".into()
             }
-            Self::NoPlaceholder | Self::MisplacedPlaceholder => {
+            Self::NotATemplate { .. } => {
                 "write for example \"https://app.example.com/contacts/%s\"".into()
             }
             _ => return None,

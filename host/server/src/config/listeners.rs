@@ -63,8 +63,10 @@ pub enum LogFormat {
 impl Xmpp {
     pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
         let listen = addresses(section, ([127, 0, 0, 1], 5222).into());
-        let require_tls = section.value("require_tls", true);
-        if require_tls {
+        let stated = section.has("require_tls");
+        let require_tls = section.optional("require_tls");
+        // A value of another type has its fault already.
+        if require_tls == Some(true) || !stated {
             // A server that accepts streams and offers no login would only puzzle its clients.
             section.error(&section.place("require_tls"), Problem::NoTlsYet);
         } else {
@@ -77,7 +79,7 @@ impl Xmpp {
         }
         Some(Self {
             listen: values(listen?),
-            require_tls,
+            require_tls: require_tls.unwrap_or(true),
         })
     }
 
@@ -101,7 +103,12 @@ const SHORT_TOKEN: usize = 16;
 
 impl Admin {
     pub(super) fn read(section: &mut Section<'_>, http: Option<&Http>) -> Option<Self> {
-        let mut tokens = section.list::<SecretString>("tokens").unwrap_or_default();
+        let listed = section.list::<SecretString>("tokens");
+        // Tokens that are there and cannot be used have their faults already.
+        let none = listed
+            .as_ref()
+            .map_or(!section.has("tokens"), Vec::is_empty);
+        let mut tokens = listed.unwrap_or_default();
         tokens.extend(token_file(section));
         for Located { value, place } in &tokens {
             check_token(section, value, place);
@@ -113,7 +120,7 @@ impl Admin {
                 let problem = Problem::UnauthenticatedBeyondLoopback { address };
                 section.error(&section.place("allow_unauthenticated"), problem);
             }
-            (false, _) if tokens.is_empty() && !section.has("token_file") => {
+            (false, _) if none && !section.has("token_file") => {
                 section.error(&section.place("tokens"), Problem::NoToken);
             }
             _ => {}

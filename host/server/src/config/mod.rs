@@ -12,6 +12,7 @@ mod listeners;
 mod quantity;
 mod reader;
 mod secret_file;
+pub mod users_file;
 
 mod virtual_host;
 
@@ -70,7 +71,11 @@ impl Config {
     /// Every fault of the text and of the files that it names, in the order of the text.
     pub fn parse(text: &str, origin: &Path) -> Result<Self, Faults> {
         let document = Document::parse(text, origin);
-        let config = Self::read(&document);
+        // What is missing from a text that is not TOML says nothing.
+        let config = match document.is_sound() {
+            true => Self::read(&document),
+            false => None,
+        };
         let (faults, warnings) = document.finish();
         match config {
             Some(config) if faults.is_empty() => Ok(Self { warnings, ..config }),
@@ -114,3 +119,6 @@ pub enum LoadError {
     #[error(transparent)]
     Faults(#[from] Faults),
 }
+
+#[cfg(test)]
+mod tests;

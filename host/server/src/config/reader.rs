@@ -63,6 +63,11 @@ impl<'t> Document<'t> {
         document
     }
 
+    /// Whether the text is TOML.
+    pub(super) fn is_sound(&self) -> bool {
+        self.notes.borrow().errors.is_empty()
+    }
+
     /// Reads the whole document with `read`.
     pub(super) fn root<T>(&self, read: impl FnOnce(&mut Section<'_>) -> T) -> T {
         let place = Place {
@@ -82,10 +87,14 @@ impl<'t> Document<'t> {
             siblings,
         } in notes.unknown
         {
-            let leaf = |path: &&String| path.rsplit('.').next() == Some(name.as_str());
+            let leaf = |path: &String| path.rsplit('.').next().unwrap_or_default().to_owned();
+            let leaves: Vec<_> = notes.known.iter().map(leaf).collect();
+            let similar = nearest(&name, leaves.iter().map(String::as_str));
+            let elsewhere = notes.known.iter().zip(&leaves);
+            let elsewhere = elsewhere.filter(|(_, leaf)| Some(leaf.as_str()) == similar);
             let problem = Problem::UnknownKey {
                 nearest: nearest(&name, siblings.iter().copied()).map(str::to_owned),
-                elsewhere: notes.known.iter().find(leaf).cloned(),
+                elsewhere: elsewhere.map(|(path, _)| path.clone()).next(),
                 known: siblings.into_iter().map(str::to_owned).collect(),
             };
             errors.push(place.fault(self.text, self.origin, problem, Severity::Error));
@@ -223,7 +232,7 @@ impl<'d> Section<'d> {
         meaning
     }
 
-    /// The usable elements of a list; `None` if there is no list.
+    /// The elements of a list; `None` if there is none or an element of it is wrong.
     pub(super) fn list<T: Value>(&mut self, key: &'static str) -> Option<Vec<Located<T>>> {
         let value = self.ask(key)?;
         let place = self.place(key);
@@ -243,7 +252,8 @@ impl<'d> Section<'d> {
                 },
             )
         };
-        Some(array.iter().enumerate().filter_map(element).collect())
+        let elements: Vec<_> = array.iter().enumerate().map(element).collect();
+        elements.into_iter().collect()
     }
 
     /// The pairs of a table whose keys are the operator's own words.

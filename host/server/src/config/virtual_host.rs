@@ -6,15 +6,20 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jid::{DomainPart, NodePart};
-use secrecy::SecretString;
+use muster_contract::UrlTemplate;
+use muster_xmpp::sasl::{AccountCredentials, MAX_PASSWORD_BYTES};
+use secrecy::{ExposeSecret, SecretString};
+use stringprep::saslprep;
 use url::{Host, Url};
 
 use super::fault::{Place, Problem};
 use super::listeners::Xmpp;
 use super::reader::{Located, Section};
+use super::{secret_file, users_file};
 
 /// One XMPP domain.
 #[derive(Debug)]
@@ -53,6 +58,8 @@ pub enum Auth {
 pub enum Credential {
     /// The password itself, as written in the configuration.
     Password(SecretString),
+    /// Its SCRAM keys, as written by `muster user add`.
+    Scram(Arc<AccountCredentials>),
 }
 
 /// `[virtual_host.roster]`
@@ -60,8 +67,8 @@ pub enum Credential {
 pub struct Roster {
     /// The component that talks to the app.
     pub plugin: PluginSource,
-    /// Where the contacts of a user are: `http` or `https`, a host, `%s` in the path or the
-    /// query, no user info, no fragment. Its origin is all that the plugin may reach.
+    /// Where the contacts of a user are; parses as a [`UrlTemplate`]. Its origin is all that the
+    /// plugin may reach.
     pub http_roster_url: String,
 }
 
@@ -198,17 +205,35 @@ fn refuse_keys_of_others(section: &Section<'_>, kind: Kind) {
     }
 }
 
-/// The users of `users`.
+/// The users of `users` and of `users_file`.
 fn users(section: &mut Section<'_>) -> HashMap<NodePart, Credential> {
     let mut users = HashMap::new();
     for (Located { value: name, place }, password) in section.pairs("users").unwrap_or_default() {
-        add_user(
-            section,
-            &mut users,
-            &name,
-            &place,
-            Credential::Password(password),
-        );
+        check_password(section, &password, &place);
+        match NodePart::from_str(&name) {
+            Ok(name) => add_user(
+                section,
+                &mut users,
+                name,
+                &place,
+                Credential::Password(password),
+            ),
+            Err(reason) => section.error(&place, Problem::NotAUsername { text: name, reason }),
+        }
+    }
+    if let Some((text, path, place)) = secret_file::read(section, "users_file") {
+        for (line, account) in users_file::parse(&text) {
+            match account {
+                Ok((name, credentials)) => {
+                    let credential = Credential::Scram(Arc::new(credentials));
+                    add_user(section, &mut users, name, &place, credential);
+                }
+                Err(reason) => {
+                    let path = path.clone();
+                    section.error(&place, Problem::UsersFile { path, line, reason });
+                }
+            }
+        }
     }
     users
 }
@@ -216,21 +241,22 @@ fn users(section: &mut Section<'_>) -> HashMap<NodePart, Credential> {
 fn add_user(
     section: &Section<'_>,
     users: &mut HashMap<NodePart, Credential>,
-    name: &str,
+    name: NodePart,
     place: &Place,
     credential: Credential,
 ) {
-    match NodePart::from_str(name) {
-        Ok(node) => {
-            if users.insert(node, credential).is_some() {
-                let username = name.to_owned();
-                section.error(place, Problem::RepeatedUser { username });
-            }
-        }
-        Err(reason) => {
-            let text = name.to_owned();
-            section.error(place, Problem::NotAUsername { text, reason });
-        }
+    let username = name.to_string();
+    if users.insert(name, credential).is_some() {
+        section.error(place, Problem::RepeatedUser { username });
+    }
+}
+
+/// SCRAM can only use what SASLprep leaves (RFC 5802 §2.2).
+fn check_password(section: &Section<'_>, password: &SecretString, place: &Place) {
+    let password = password.expose_secret();
+    let usable = saslprep(password).is_ok_and(|prepared| !prepared.is_empty());
+    if !usable || password.len() > MAX_PASSWORD_BYTES {
+        section.error(place, Problem::NotAPassword);
     }
 }
 
@@ -270,8 +296,10 @@ impl Roster {
         };
         let example = "http_roster_url = \"http://127.0.0.1:8080/contacts/%s\"";
         let url = section.required::<String>("http_roster_url", example);
-        if let Some(Located { value, place }) = &url {
-            check_template(section, value, place);
+        if let Some(Located { value, place }) = &url
+            && let Err(reason) = UrlTemplate::parse(value)
+        {
+            section.error(place, Problem::NotATemplate { reason });
         }
         Some(Self {
             plugin: plugin?,
@@ -293,30 +321,4 @@ fn plugin_file(section: &Section<'_>, path: &std::path::Path, place: &Place) -> 
         );
     }
     PluginSource::File(path)
-}
-
-/// What stands for the user name in `http_roster_url`.
-const PLACEHOLDER: &str = "%s";
-
-/// The template must be a URL of which the user name decides no more than a part of the path or
-/// of the query: never which machine is asked.
-fn check_template(section: &Section<'_>, template: &str, place: &Place) {
-    let url = match Url::parse(template) {
-        Ok(url) => url,
-        Err(_)
-            if template
-                .split('/')
-                .nth(2)
-                .is_some_and(|host| host.contains(PLACEHOLDER)) =>
-        {
-            return section.error(place, Problem::MisplacedPlaceholder);
-        }
-        Err(reason) => return section.error(place, Problem::NotAUrl { reason }),
-    };
-    check_http(section, &url, place);
-    let in_path = url.path().contains(PLACEHOLDER);
-    let in_query = url.query().is_some_and(|query| query.contains(PLACEHOLDER));
-    if !in_path && !in_query {
-        section.error(place, Problem::NoPlaceholder);
-    }
 }
