@@ -1,1 +1,29 @@
 //! The agreement with the app in JSON and URLs: pure, no I/O, no WebAssembly.
+//!
+//! Owns what goes over the wire between a plugin and an app that speaks the
+//! protocol of Prosody's `mod_http_roster_admin`: where a user's contacts are
+//! asked for ([`UrlTemplate`]), what the answer means ([`parse_roster`]), what
+//! the app may post ([`route`], [`parse_refresh`]) and what it gets back
+//! ([`Summary`]). Does not own requests, bodies, limits of time or anything
+//! about XMPP beyond the spelling of an address. Used by the component, by the
+//! host's `check-config` and by benches.
+#![forbid(unsafe_code)]
+
+mod document;
+mod refresh;
+mod roster;
+mod route;
+mod summary;
+mod text;
+mod url;
+
+pub use document::{Found, Unreadable};
+pub use jid;
+pub use refresh::{DEFAULT_MAX_NAMES, RefreshBodyError, parse_refresh};
+pub use roster::{
+    Contact, DEFAULT_MAX_CONTACTS, DocumentError, ParsedRoster, Subscription, canonical_jid,
+    parse_roster,
+};
+pub use route::{Refusal, Route, route};
+pub use summary::{Reason, Summary, error_body};
+pub use url::{RosterUrl, Scheme, TemplateError, UrlError, UrlTemplate, UsernameError, roster_url};

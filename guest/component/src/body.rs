@@ -1,0 +1,71 @@
+//! Bodies: read to a bound, and written.
+//!
+//! Owns the two ends of `stream<u8>`. A body that breaks off is an error, never
+//! a shorter body: its last word is the future that comes with the stream.
+
+use crate::bindings::wasi::http::types::{ErrorCode, Fields, Response, Trailers};
+use crate::bindings::{wit_future, wit_stream};
+use wit_bindgen::{FutureReader, StreamReader, StreamResult};
+
+/// The first read; most answers fit. Larger ones double it.
+const FIRST_READ_BYTES: usize = 16 << 10;
+
+/// Why there is no body. Reach: the call.
+#[derive(Debug)]
+pub(crate) enum BodyError {
+    /// More bytes than allowed.
+    TooLarge,
+    /// The sender or the connection failed.
+    Broken(ErrorCode),
+}
+
+/// Reads a body of at most `limit` bytes.
+///
+/// `announced` is its Content-Length, if there is one: it saves reads, and an
+/// announcement above the limit saves all of them.
+pub(crate) async fn read(
+    mut stream: StreamReader<u8>,
+    end: FutureReader<Result<Option<Trailers>, ErrorCode>>,
+    announced: Option<usize>,
+    limit: usize,
+) -> Result<Vec<u8>, BodyError> {
+    if announced.is_some_and(|bytes| bytes > limit) {
+        return Err(BodyError::TooLarge);
+    }
+    let mut body = Vec::with_capacity(announced.unwrap_or(FIRST_READ_BYTES).max(1));
+    loop {
+        let result;
+        (result, body) = stream.read(body).await;
+        if body.len() > limit {
+            return Err(BodyError::TooLarge);
+        }
+        match result {
+            StreamResult::Complete(_) => {}
+            StreamResult::Dropped | StreamResult::Cancelled => break,
+        }
+        // A full buffer whose length was announced has everything; one more
+        // read learns that there is no more.
+        if body.len() == body.capacity() {
+            body.reserve(FIRST_READ_BYTES);
+        }
+    }
+    drop(stream);
+    match end.await {
+        Ok(_trailers) => Ok(body),
+        Err(code) => Err(BodyError::Broken(code)),
+    }
+}
+
+/// An answer with a body, which is sent while the caller goes on.
+pub(crate) fn respond(status: u16, headers: Fields, body: Vec<u8>) -> Response {
+    let (mut writer, contents) = wit_stream::new();
+    let (_, trailers) = wit_future::new(|| Ok(None));
+    let (response, _sent) = Response::new(headers, Some(contents), trailers);
+    // A status outside 100–999 is the only refusal; ours are constants.
+    let _ = response.set_status_code(status);
+    wit_bindgen::spawn_local(async move {
+        // What the host does not take, nobody waits for.
+        let _ = writer.write_all(body).await;
+    });
+    response
+}

@@ -1,0 +1,164 @@
+//! `roster.fetch`: ask the app for one user's contacts.
+//!
+//! Owns the request, the meaning of its status, and which failure the host
+//! hears of. Deadlines, retries and the gate to the network are the host's.
+
+use muster_contract::{ParsedRoster, Scheme, Subscription, UsernameError, parse_roster};
+
+use crate::bindings::muster::roster::types as wit;
+use crate::bindings::muster::roster::types::{FetchError, Fetched};
+use crate::bindings::wasi::http::client;
+use crate::bindings::wasi::http::types::{self as http, ErrorCode, Fields, Request, Response};
+use crate::bindings::wit_future;
+use crate::body::{self, BodyError};
+use crate::settings::{Settings, settings};
+
+/// The bound of a validator in the contract.
+const MAX_VALIDATOR_BYTES: usize = 1_024;
+
+pub(crate) async fn fetch(username: &str, known: Option<String>) -> Result<Fetched, FetchError> {
+    let settings = settings().map_err(|error| {
+        eprintln!("{error}");
+        FetchError::Denied
+    })?;
+    let request = request(settings, username, known.as_deref())?;
+    let response = client::send(request).await.map_err(|code| failure(&code))?;
+    match response.get_status_code() {
+        200 => roster(settings, username, response).await,
+        304 if known.is_some() => Ok(Fetched::Unchanged),
+        404 | 410 => Err(FetchError::NotFound),
+        status => Err(FetchError::Status(status)),
+    }
+}
+
+fn request(
+    settings: &Settings,
+    username: &str,
+    known: Option<&str>,
+) -> Result<Request, FetchError> {
+    let template = &settings.template;
+    let target = template.path_and_query(username).map_err(refused)?;
+    let denied = |_| FetchError::Denied;
+
+    let headers = Fields::new();
+    set(&headers, "accept", b"application/json").map_err(denied)?;
+    if let Some(known) = known {
+        set(&headers, "if-none-match", known.as_bytes()).map_err(denied)?;
+    }
+    let (_, trailers) = wit_future::new(|| Ok(None));
+    let (request, _sent) = Request::new(headers, None, trailers, None);
+    let scheme = match template.scheme() {
+        Scheme::Http => http::Scheme::Http,
+        Scheme::Https => http::Scheme::Https,
+    };
+    request.set_scheme(Some(&scheme)).map_err(denied)?;
+    request
+        .set_authority(Some(template.authority()))
+        .map_err(denied)?;
+    request.set_path_with_query(Some(&target)).map_err(denied)?;
+    Ok(request)
+}
+
+fn set(headers: &Fields, name: &str, value: &[u8]) -> Result<(), ()> {
+    headers.append(name, value).map_err(|error| {
+        eprintln!("the header {name} was refused: {error:?}");
+    })
+}
+
+fn refused(error: UsernameError) -> FetchError {
+    eprintln!("no request: {error}");
+    FetchError::Denied
+}
+
+/// Reads the contacts out of an answer of 200.
+async fn roster(
+    settings: &Settings,
+    username: &str,
+    response: Response,
+) -> Result<Fetched, FetchError> {
+    let headers = response.get_headers();
+    let validator = header(&headers, "etag").filter(|etag| is_validator(etag));
+    let announced = header(&headers, "content-length").and_then(|text| text.parse().ok());
+    let (_, read) = wit_future::new(|| Ok(()));
+    let (stream, end) = Response::consume_body(response, read);
+    let document = body::read(stream, end, announced, settings.max_response_bytes)
+        .await
+        .map_err(|error| match error {
+            BodyError::TooLarge => FetchError::TooLarge,
+            BodyError::Broken(code) => failure(&code),
+        })?;
+    let own = settings
+        .domain
+        .as_ref()
+        .map(|domain| format!("{username}@{domain}"));
+    match parse_roster(&document, own.as_deref(), settings.max_contacts) {
+        Ok(roster) => Ok(Fetched::Roster(contact_list(roster, validator))),
+        Err(muster_contract::DocumentError::TooManyContacts { .. }) => Err(FetchError::TooLarge),
+        Err(error) => Err(FetchError::Malformed(error.to_string())),
+    }
+}
+
+/// The only value of a header that must not be there twice.
+fn header(headers: &Fields, name: &str) -> Option<String> {
+    let mut values = headers.get(name).into_iter();
+    let value = values.next()?;
+    if values.next().is_some() {
+        return None;
+    }
+    String::from_utf8(value).ok()
+}
+
+/// Whether an ETag can come back in If-None-Match: an entity tag, not too long
+/// (RFC 9110, section 8.8.3).
+fn is_validator(etag: &str) -> bool {
+    let opaque = etag.strip_prefix("W/").unwrap_or(etag);
+    etag.len() <= MAX_VALIDATOR_BYTES
+        && opaque.len() >= 2
+        && opaque.starts_with('"')
+        && opaque.ends_with('"')
+        && etag.bytes().all(|b| b.is_ascii_graphic())
+}
+
+fn contact_list(roster: ParsedRoster<'_>, validator: Option<String>) -> wit::ContactList {
+    let contacts = roster.contacts.into_iter().map(|contact| wit::Contact {
+        jid: contact.jid.into_owned(),
+        name: contact.name.map(Into::into),
+        groups: contact.groups.into_iter().map(Into::into).collect(),
+        subscription: match contact.subscription {
+            Subscription::None => wit::Subscription::None,
+            Subscription::To => wit::Subscription::To,
+            Subscription::From => wit::Subscription::From,
+            Subscription::Both => wit::Subscription::Both,
+        },
+    });
+    wit::ContactList {
+        contacts: contacts.collect(),
+        validator,
+        skipped: roster.skipped,
+    }
+}
+
+/// What a failure of the connection means to the host.
+fn failure(code: &ErrorCode) -> FetchError {
+    match code {
+        ErrorCode::DnsTimeout
+        | ErrorCode::ConnectionTimeout
+        | ErrorCode::ConnectionReadTimeout
+        | ErrorCode::ConnectionWriteTimeout
+        | ErrorCode::HttpResponseTimeout => FetchError::Timeout,
+        ErrorCode::HttpRequestDenied
+        | ErrorCode::HttpRequestUriInvalid
+        | ErrorCode::HttpRequestUriTooLong
+        | ErrorCode::HttpRequestMethodInvalid
+        | ErrorCode::DestinationIpProhibited => FetchError::Denied,
+        ErrorCode::HttpResponseBodySize(_)
+        | ErrorCode::HttpResponseHeaderSectionSize(_)
+        | ErrorCode::HttpResponseHeaderSize(_)
+        | ErrorCode::HttpResponseTrailerSectionSize(_)
+        | ErrorCode::HttpResponseTrailerSize(_) => FetchError::TooLarge,
+        ErrorCode::HttpResponseContentCoding(_) | ErrorCode::HttpResponseTransferCoding(_) => {
+            FetchError::Malformed("the answer has an unknown encoding".to_owned())
+        }
+        _ => FetchError::Unavailable,
+    }
+}
