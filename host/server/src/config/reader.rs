@@ -256,7 +256,8 @@ impl<'d> Section<'d> {
         elements.into_iter().collect()
     }
 
-    /// The pairs of a table whose keys are the operator's own words.
+    /// The pairs of a table whose keys are the operator's own words; `None` if there is no table
+    /// or a value of it is wrong.
     pub(super) fn pairs<T: Value>(
         &mut self,
         key: &'static str,
@@ -280,7 +281,8 @@ impl<'d> Section<'d> {
             let value = name.get_ref().to_string();
             Some((Located { value, place }, found.value))
         };
-        Some(table.iter().filter_map(pair).collect())
+        let pairs: Vec<_> = table.iter().map(pair).collect();
+        pairs.into_iter().collect()
     }
 
     /// The table at `key`, read with `read`.

@@ -156,7 +156,7 @@ impl Auth {
         refuse_keys_of_others(section, kind);
         match kind {
             Kind::Static => {
-                if users.is_empty() && !section.has("users_file") {
+                if !section.has("users") && !section.has("users_file") {
                     section.error(&section.place("users"), Problem::NoUsers);
                 }
                 Some(Self::Static { users })
@@ -208,7 +208,11 @@ fn refuse_keys_of_others(section: &Section<'_>, kind: Kind) {
 /// The users of `users` and of `users_file`.
 fn users(section: &mut Section<'_>) -> HashMap<NodePart, Credential> {
     let mut users = HashMap::new();
-    for (Located { value: name, place }, password) in section.pairs("users").unwrap_or_default() {
+    let listed = section.pairs("users");
+    if listed.as_ref().is_some_and(Vec::is_empty) {
+        section.error(&section.place("users"), Problem::Empty);
+    }
+    for (Located { value: name, place }, password) in listed.unwrap_or_default() {
         check_password(section, &password, &place);
         match NodePart::from_str(&name) {
             Ok(name) => add_user(
