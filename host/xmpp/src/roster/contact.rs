@@ -115,7 +115,7 @@ mod tests {
         for (text, expected) in [
             ("john@example.test", "john@example.test"),
             ("JOHN@Example.TEST", "john@example.test"),
-            ("o\u{fb01}ce@example.test", "office@example.test"),
+            ("\u{fb01}nn@example.test", "finn@example.test"),
             ("john@example.test.", "john@example.test"),
             ("example.test", "example.test"),
         ] {

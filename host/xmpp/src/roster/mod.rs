@@ -7,10 +7,14 @@
 
 mod contact;
 mod diff;
+mod draft;
+mod item;
 mod snapshot;
 mod xml;
 
 pub use contact::{Contact, MAX_GROUP_BYTES, MAX_GROUPS_PER_ITEM, MAX_NAME_BYTES, Subscription};
 pub use diff::{Change, ChangeCounts, diff};
-pub use snapshot::{Item, Report, RosterError, Snapshot};
+pub use draft::Report;
+pub use item::Item;
+pub use snapshot::{RosterError, Snapshot};
 pub use xml::{NAMESPACE, encode_push, encode_result};

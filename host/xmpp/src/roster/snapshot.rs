@@ -8,8 +8,6 @@
 //! no allocation for an item: all text lies in one string, an item is a record
 //! of 16 bytes, and a group's name stands once for a roster.
 
-use std::borrow::Cow;
-use std::cmp::Reverse;
 use std::fmt;
 
 use base64::Engine as _;
@@ -17,9 +15,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jid::BareJid;
 use sha2::{Digest as _, Sha256};
 
-use super::contact::{
-    Contact, MAX_GROUP_BYTES, MAX_GROUPS_PER_ITEM, MAX_NAME_BYTES, Subscription, clean, parse_jid,
-};
+use super::contact::{Contact, Subscription};
+use super::draft::{Draft, Report, choose};
+use super::item::Item;
 
 /// Most text of one roster, in bytes: JIDs, names and groups together.
 const MAX_TEXT_BYTES: usize = 16 << 20;
@@ -40,16 +38,16 @@ pub struct Snapshot {
 
 /// Where an item's parts lie.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Record {
+pub(super) struct Record {
     /// Of the JID in the text; the name follows it.
-    start: u32,
+    pub(super) start: u32,
     /// Of the first group in the memberships.
-    first_group: u32,
-    jid_bytes: u16,
+    pub(super) first_group: u32,
+    pub(super) jid_bytes: u16,
     /// 0 without a name.
-    name_bytes: u16,
-    group_count: u8,
-    subscription: Subscription,
+    pub(super) name_bytes: u16,
+    pub(super) group_count: u8,
+    pub(super) subscription: Subscription,
 }
 
 /// A piece of the text.
@@ -57,30 +55,6 @@ struct Record {
 struct Span {
     start: u32,
     bytes: u16,
-}
-
-/// What was left out or altered while a snapshot was made. For the operator's
-/// log; it names nobody.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Entries whose JID is not a bare JID: left out.
-    pub invalid: u32,
-    /// Entries that name the user: left out.
-    pub own: u32,
-    /// Entries whose JID another entry has too, after normalisation: left out.
-    pub duplicate: u32,
-    /// Items that stayed, with a name or groups altered to what XML and the
-    /// limits allow.
-    pub altered: u32,
-}
-
-impl Report {
-    /// How many entries are not in the roster.
-    pub const fn dropped(&self) -> u32 {
-        self.invalid
-            .saturating_add(self.own)
-            .saturating_add(self.duplicate)
-    }
 }
 
 /// Why a whole list is refused. Reach: the fetch; the user's roster stays as
@@ -96,13 +70,6 @@ pub enum RosterError {
     /// More text than a roster may have.
     #[error("more than {MAX_TEXT_BYTES} bytes of text")]
     TooLarge,
-}
-
-/// One contact of a [`Snapshot`]. Two are equal if their contents are.
-#[derive(Clone, Copy)]
-pub struct Item<'a> {
-    snapshot: &'a Snapshot,
-    record: Record,
 }
 
 impl Snapshot {
@@ -196,13 +163,25 @@ impl Snapshot {
     }
 
     fn item(&self, record: Record) -> Item<'_> {
-        Item {
-            snapshot: self,
-            record,
-        }
+        Item::new(self, record)
     }
 
-    fn slice(&self, start: usize, bytes: u16) -> &str {
+    /// The names of a record's groups.
+    pub(super) fn groups_of(
+        &self,
+        record: Record,
+    ) -> impl ExactSizeIterator<Item = &str> + Clone + use<'_> {
+        let first = record.first_group as usize;
+        let places = first..first + usize::from(record.group_count);
+        let places = self.memberships.get(places).unwrap_or_default();
+        places.iter().map(|place| {
+            let span = self.groups.get(*place as usize);
+            span.map_or("", |span| self.slice(span.start as usize, span.bytes))
+        })
+    }
+
+    /// A piece of the text; all records and spans lie within it.
+    pub(super) fn slice(&self, start: usize, bytes: u16) -> &str {
         let range = start..start.saturating_add(usize::from(bytes));
         self.text.get(range).unwrap_or_default()
     }
@@ -278,68 +257,6 @@ impl Snapshot {
     }
 }
 
-impl<'a> Item<'a> {
-    /// The contact's bare JID, normalised: as [`BareJid::as_str`] would show
-    /// it.
-    pub fn jid(&self) -> &'a str {
-        self.snapshot.slice(self.start(), self.record.jid_bytes)
-    }
-
-    /// The contact's JID as a type. It is parsed again: prefer [`Item::jid`]
-    /// where text will do. Every item's JID was parsed before, so this is never
-    /// `None`.
-    pub fn to_bare(&self) -> Option<BareJid> {
-        BareJid::new(self.jid()).ok()
-    }
-
-    /// The name, 1 to 1,023 bytes.
-    pub fn name(&self) -> Option<&'a str> {
-        let start = self.start() + usize::from(self.record.jid_bytes);
-        let name = self.snapshot.slice(start, self.record.name_bytes);
-        (!name.is_empty()).then_some(name)
-    }
-
-    /// The groups in byte order, each 1 to 1,023 bytes.
-    pub fn groups(&self) -> impl ExactSizeIterator<Item = &'a str> + Clone + use<'a> {
-        let snapshot = self.snapshot;
-        let first = self.record.first_group as usize;
-        let places = first..first + usize::from(self.record.group_count);
-        let places = snapshot.memberships.get(places).unwrap_or_default();
-        places.iter().map(|place| {
-            let span = snapshot.groups.get(*place as usize);
-            span.map_or("", |span| snapshot.slice(span.start as usize, span.bytes))
-        })
-    }
-
-    /// Whose presence reaches whom.
-    pub fn subscription(&self) -> Subscription {
-        self.record.subscription
-    }
-
-    fn start(&self) -> usize {
-        self.record.start as usize
-    }
-}
-
-impl PartialEq for Item<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.jid() == other.jid()
-            && self.name() == other.name()
-            && self.subscription() == other.subscription()
-            && self.groups().eq(other.groups())
-    }
-}
-
-impl Eq for Item<'_> {}
-
-impl fmt::Debug for Item<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Item")
-            .field("subscription", &self.subscription())
-            .finish_non_exhaustive()
-    }
-}
-
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Snapshot")
@@ -353,73 +270,6 @@ impl Default for Snapshot {
     fn default() -> Self {
         Self::empty()
     }
-}
-
-/// A checked contact on its way into the packed form.
-struct Draft<'a> {
-    jid: BareJid,
-    name: Cow<'a, str>,
-    groups: Vec<Cow<'a, str>>,
-    subscription: Subscription,
-}
-
-impl<'a> Draft<'a> {
-    fn new(jid: BareJid, contact: &'a Contact, report: &mut Report) -> Self {
-        let name = contact.name.as_deref().unwrap_or_default();
-        let clean_name = clean(name, MAX_NAME_BYTES);
-        let clean_group = |group: &'a String| clean(group, MAX_GROUP_BYTES);
-        let mut groups: Vec<_> = contact.groups.iter().map(clean_group).collect();
-        let cut = groups.iter().any(|group| matches!(group, Cow::Owned(_)));
-        groups.retain(|group| !group.is_empty());
-        groups.sort_unstable();
-        groups.dedup();
-        if cut || groups.len() > MAX_GROUPS_PER_ITEM || matches!(clean_name, Cow::Owned(_)) {
-            report.altered = report.altered.saturating_add(1);
-        }
-        groups.truncate(MAX_GROUPS_PER_ITEM);
-        Self {
-            jid,
-            name: clean_name,
-            groups,
-            subscription: contact.subscription,
-        }
-    }
-
-    fn groups(&self) -> impl Iterator<Item = &str> {
-        self.groups.iter().map(|group| &**group)
-    }
-}
-
-/// The contacts that become items, sorted by JID.
-fn choose<'a>(owner: &BareJid, contacts: &'a [Contact], report: &mut Report) -> Vec<Draft<'a>> {
-    let mut known = Vec::with_capacity(contacts.len());
-    for (place, contact) in contacts.iter().enumerate() {
-        match parse_jid(&contact.jid) {
-            None => report.invalid = report.invalid.saturating_add(1),
-            Some(jid) if jid == *owner => report.own = report.own.saturating_add(1),
-            Some(jid) => known.push((jid, place, contact)),
-        }
-    }
-    // The entry that stays comes first among those of one JID.
-    known.sort_unstable_by(|(a, a_place, a_contact), (b, b_place, b_contact)| {
-        let rank = |jid: &BareJid, contact: &'a Contact| {
-            let written = contact.jid.as_str();
-            (written != jid.as_str(), written)
-        };
-        a.as_str()
-            .cmp(b.as_str())
-            .then_with(|| rank(a, a_contact).cmp(&rank(b, b_contact)))
-            .then_with(|| Reverse(a_place).cmp(&Reverse(b_place)))
-    });
-    let mut drafts: Vec<Draft<'a>> = Vec::with_capacity(known.len());
-    for (jid, _, contact) in known {
-        if drafts.last().is_some_and(|last| last.jid == jid) {
-            report.duplicate = report.duplicate.saturating_add(1);
-        } else {
-            drafts.push(Draft::new(jid, contact, report));
-        }
-    }
-    drafts
 }
 
 /// The limits above keep every number within its field.

@@ -1,5 +1,6 @@
 //! Credentials: made, compared, written and read.
 
+use super::super::AccountCredentials;
 use super::*;
 
 const SALT: [u8; SALT_BYTES] = *b"0123456789abcdef";
@@ -42,6 +43,11 @@ fn unknown_accounts_keep_their_salt() {
     assert_ne!(nobody.salt(), fake(1, "somebody").salt());
     assert_ne!(nobody.salt(), fake(2, "nobody").salt());
     assert!(!nobody.verify_plain("s3cret"));
+
+    let account = AccountCredentials::for_unknown(&[1; 32], "nobody", MIN_ITERATIONS);
+    assert_eq!(account.sha256.salt(), nobody.salt());
+    assert_ne!(account.sha256.salt(), account.sha1.salt());
+    assert!(!account.verify_plain("s3cret"));
 
     // Not even the one who knows the key gets in.
     let mut forged = account().sha256;

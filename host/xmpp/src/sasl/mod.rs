@@ -9,15 +9,17 @@
 //! A SCRAM login is `ClientFirst::parse` → look up [`ScramCredentials`] →
 //! [`ClientFirst::challenge`] → [`Scram::finish`].
 
+mod account;
 mod credentials;
 mod crypto;
 mod failure;
 mod plain;
 mod scram;
 
+pub use account::AccountCredentials;
 pub use credentials::{
-    AccountCredentials, CredentialsError, DEFAULT_ITERATIONS, MAX_ITERATIONS, MAX_PASSWORD_BYTES,
-    MIN_ITERATIONS, SALT_BYTES, ScramCredentials,
+    CredentialsError, DEFAULT_ITERATIONS, MAX_ITERATIONS, MAX_PASSWORD_BYTES, MIN_ITERATIONS,
+    SALT_BYTES, ScramCredentials,
 };
 pub use crypto::ScramKind;
 pub use failure::Failure;
