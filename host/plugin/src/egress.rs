@@ -140,6 +140,23 @@ pub struct Admitted {
     pub target: PathAndQuery,
 }
 
+impl Admitted {
+    /// The URI that is sent to: the origin of the policy, the target of the
+    /// plugin. `None` where the two do not make a URI.
+    pub(crate) fn uri(&self) -> Option<Uri> {
+        let scheme = match self.origin.scheme {
+            OriginScheme::Http => Scheme::HTTP,
+            OriginScheme::Https => Scheme::HTTPS,
+        };
+        Uri::builder()
+            .scheme(scheme)
+            .authority(format!("{}:{}", self.origin.host, self.origin.port))
+            .path_and_query(self.target.clone())
+            .build()
+            .ok()
+    }
+}
+
 impl EgressPolicy {
     /// The policy that follows from the operator's `http_roster_url`: `GET`
     /// to its origin and nothing else.
@@ -164,12 +181,7 @@ impl EgressPolicy {
         if !self.methods.contains(method) {
             return Err(Denial::Method);
         }
-        let wanted = origin_of(uri).ok_or(Denial::Origin)?;
-        let origin = self
-            .origins
-            .iter()
-            .find(|origin| **origin == wanted)
-            .ok_or(Denial::Origin)?;
+        let origin = self.origin_of(uri).ok_or(Denial::Origin)?;
         let target = uri.path_and_query().ok_or(Denial::Target)?;
         if !is_origin_form(target.as_str()) {
             return Err(Denial::Target);
@@ -178,6 +190,12 @@ impl EgressPolicy {
             origin: origin.clone(),
             target: target.clone(),
         })
+    }
+
+    /// The allowed origin that a URI belongs to.
+    pub(crate) fn origin_of(&self, uri: &Uri) -> Option<&Origin> {
+        let wanted = origin_of(uri)?;
+        self.origins.iter().find(|origin| **origin == wanted)
     }
 
     /// Decides about one address that the origin's host resolved to.

@@ -49,4 +49,7 @@ pub enum LoadError {
     /// Its first instance took longer than [`crate::Limits::call`].
     #[error("the component did not start in time")]
     SlowStart,
+    /// The TLS client for requests to the app cannot be configured.
+    #[error("TLS cannot be configured: {0}")]
+    Tls(#[source] rustls::Error),
 }

@@ -13,14 +13,29 @@
 
 #![forbid(unsafe_code)]
 
+mod accept;
 mod egress;
+mod engine;
 mod error;
+mod generation;
+mod guest_log;
+mod linker;
+mod outbound;
+mod plugin;
 mod refresh;
 mod roster;
 mod settings;
+mod solo;
+mod store;
+mod telemetry;
+mod turn;
+mod worker;
 
 pub use egress::{Admitted, Denial, EgressPolicy, Origin, OriginError, OriginScheme};
+pub use engine::{Engine, EngineConfig, EngineError};
 pub use error::LoadError;
+pub use plugin::Plugin;
 pub use refresh::{Changes, Failure, Outcome, Refresher};
 pub use roster::{Contact, FetchError, Fetched, HandleError, PluginFault, Subscription};
 pub use settings::{Limits, Settings};
+pub use telemetry::describe_metrics;

@@ -54,3 +54,14 @@ pub enum Failure {
     /// The host is overloaded or shutting down.
     Overloaded,
 }
+
+impl Outcome {
+    /// The outcome of an entry that was not even tried.
+    pub(crate) fn overloaded(username: String) -> Self {
+        Self {
+            username,
+            online: false,
+            result: Err(Failure::Overloaded),
+        }
+    }
+}

@@ -52,6 +52,14 @@ pub struct Limits {
     pub turn: Duration,
     /// Wall time of one `fetch`, a retry included. Default 5 s.
     pub call: Duration,
+    /// Wall time of one request to the app, its response included. At most
+    /// nine tenths of `call`, so that the plugin can still tell the reason.
+    /// Default 4.5 s.
+    pub request: Duration,
+    /// Wall time of opening a connection to the app, TLS included. Default 3 s.
+    pub connect: Duration,
+    /// Requests to the app at once, and connections kept. Default 256.
+    pub concurrent_requests: usize,
     /// Wall time of one `handle`, refreshes included. Default 60 s.
     pub handle_call: Duration,
     /// Worker stores for `fetch`. Default: one for each core.
@@ -91,6 +99,9 @@ impl Default for Limits {
             host_call_bytes: 8 << 20,
             turn: Duration::from_millis(100),
             call: Duration::from_secs(5),
+            request: Duration::from_millis(4_500),
+            connect: Duration::from_secs(3),
+            concurrent_requests: 256,
             handle_call: Duration::from_secs(60),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             concurrent_calls: 64,
@@ -105,5 +116,20 @@ impl Default for Limits {
             contacts: 10_000,
             groups: 100,
         }
+    }
+}
+
+impl Limits {
+    /// The limits with those that depend on others brought into order.
+    pub(crate) fn consistent(mut self) -> Self {
+        self.request = self.request.min(self.call - self.call / 10);
+        self.connect = self.connect.min(self.request);
+        self.workers = self.workers.max(1);
+        self.concurrent_calls = self.concurrent_calls.max(1);
+        self.concurrent_requests = self.concurrent_requests.max(1);
+        self.waiting_calls = self.waiting_calls.max(1);
+        self.retry_calls = self.retry_calls.max(1);
+        self.handle_calls = self.handle_calls.max(1);
+        self
     }
 }

@@ -157,7 +157,15 @@ fn addresses_that_are_never_dialled() {
 
 #[test]
 fn private_addresses_need_the_operators_word() {
-    let private = ["127.0.0.1", "10.0.0.7", "192.168.1.1", "172.16.0.1", "100.64.0.1", "::1", "fd12::1"];
+    let private = [
+        "127.0.0.1",
+        "10.0.0.7",
+        "192.168.1.1",
+        "172.16.0.1",
+        "100.64.0.1",
+        "::1",
+        "fd12::1",
+    ];
     let mut by_name = policy("http://app.example.test/%s");
     let origin = by_name.origins[0].clone();
     for address in private {
@@ -169,7 +177,10 @@ fn private_addresses_need_the_operators_word() {
         let verdict = by_name.admit_address(&origin, address.parse().unwrap());
         assert_eq!(verdict, Ok(()), "{address}");
     }
-    assert_eq!(by_name.admit_address(&origin, "93.184.216.34".parse().unwrap()), Ok(()));
+    assert_eq!(
+        by_name.admit_address(&origin, "93.184.216.34".parse().unwrap()),
+        Ok(())
+    );
 }
 
 #[test]

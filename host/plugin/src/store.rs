@@ -1,0 +1,208 @@
+//! What one store holds and what it may use.
+//!
+//! A store is one instance of the plugin with its memory and its handles.
+//! Worker stores serve many calls of `fetch`; a `handle`, or a `fetch` that is
+//! tried again, has a store of its own.
+
+use std::sync::Arc;
+
+use wasmtime::component::ResourceTable;
+use wasmtime::{ResourceLimiter, Store, Trap};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use crate::generation::Shared;
+use crate::outbound::Gate;
+use crate::refresh::Refresher;
+use crate::roster::PluginFault;
+use crate::settings::Limits;
+use crate::turn::{self, Turn, TurnExceeded};
+
+/// What a store is for. A `fetch` that could ask for a refresh could call
+/// itself for ever, so only `handle` may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Fetch,
+    Handle,
+}
+
+/// The host's data in a store.
+pub(crate) struct StoreState {
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    gate: Gate,
+    table: ResourceTable,
+    pub(crate) config: Arc<[(String, String)]>,
+    /// `None` in a store that may not ask for a refresh.
+    pub(crate) refresher: Option<Arc<dyn Refresher>>,
+    pub(crate) limits: Arc<Limits>,
+    resources: Resources,
+}
+
+/// A new store, empty and within its limits, and the turn of its guest.
+pub(crate) fn new(shared: &Shared, purpose: Purpose) -> (Store<StoreState>, Arc<Turn>) {
+    let limits = &shared.limits;
+    let mut table = ResourceTable::new();
+    table.set_max_capacity(limits.handles);
+    let mut http = WasiHttpCtx::new();
+    // In memory a header takes more than on the wire.
+    http.set_field_size_limit(limits.response_header_bytes.saturating_mul(2));
+    let state = StoreState {
+        wasi: wasi(shared),
+        http,
+        gate: Gate::new(Arc::clone(&shared.outbound)),
+        table,
+        config: Arc::clone(&shared.config),
+        refresher: (purpose == Purpose::Handle).then(|| Arc::clone(&shared.refresher)),
+        limits: Arc::clone(limits),
+        resources: Resources {
+            memory_left: limits.memory_bytes,
+            table_left: limits.table_elements,
+            refused: false,
+        },
+    };
+    let mut store = Store::new(shared.engine.wasm(), state);
+    store.limiter(|state| &mut state.resources);
+    store.set_hostcall_fuel(limits.host_call_bytes);
+    store.set_max_component_handles(limits.handles);
+    if let Some(table) = store.concurrent_resource_table() {
+        table.set_max_capacity(limits.handles);
+    }
+    let turn = Turn::new(limits.turn);
+    turn::limit(&mut store, Arc::clone(&turn));
+    (store, turn)
+}
+
+/// No arguments, no environment, no inherited stream, no directory.
+fn wasi(shared: &Shared) -> WasiCtx {
+    WasiCtx::builder()
+        .stdout(shared.log.stream("stdout"))
+        .stderr(shared.log.stream("stderr"))
+        .max_random_size(64 << 10)
+        .build()
+}
+
+impl StoreState {
+    /// What an error of WebAssembly says about the plugin.
+    pub(crate) fn fault(&self, error: &wasmtime::Error) -> PluginFault {
+        if self.resources.refused {
+            return PluginFault::ResourceLimit;
+        }
+        fault_of(error)
+    }
+}
+
+/// What an error says where the store cannot be asked any more.
+pub(crate) fn fault_of(error: &wasmtime::Error) -> PluginFault {
+    if error.is::<TurnExceeded>() {
+        return PluginFault::TurnLimit;
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::StackOverflow) => PluginFault::StackOverflow,
+        Some(Trap::Interrupt) => PluginFault::TurnLimit,
+        _ => PluginFault::Trap,
+    }
+}
+
+impl WasiView for StoreState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl WasiHttpView for StoreState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            hooks: &mut self.gate,
+            table: &mut self.table,
+            ctx: &mut self.http,
+        }
+    }
+}
+
+/// What is left of a store's memory and tables. Several memories or tables
+/// share one bound.
+struct Resources {
+    memory_left: usize,
+    table_left: usize,
+    refused: bool,
+}
+
+impl Resources {
+    fn take(left: &mut usize, current: usize, desired: usize) -> bool {
+        match left.checked_sub(desired.saturating_sub(current)) {
+            Some(rest) => {
+                *left = rest;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+impl ResourceLimiter for Resources {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        // A growth beyond the memory's own maximum fails anyway.
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        let granted = Self::take(&mut self.memory_left, current, desired);
+        self.refused |= !granted;
+        Ok(granted)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        let granted = Self::take(&mut self.table_left, current, desired);
+        self.refused |= !granted;
+        Ok(granted)
+    }
+
+    fn instances(&self) -> usize {
+        64
+    }
+
+    fn tables(&self) -> usize {
+        64
+    }
+
+    fn memories(&self) -> usize {
+        16
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_memories_share_one_bound() {
+        let mut resources = Resources {
+            memory_left: 100,
+            table_left: 10,
+            refused: false,
+        };
+        assert!(resources.memory_growing(0, 60, None).unwrap());
+        assert!(!resources.memory_growing(0, 60, None).unwrap());
+        assert!(resources.refused);
+        assert!(resources.memory_growing(0, 40, None).unwrap());
+        assert!(!resources.memory_growing(40, 41, None).unwrap());
+        assert!(!resources.table_growing(0, 11, None).unwrap());
+        assert!(resources.table_growing(0, 10, None).unwrap());
+    }
+}

@@ -1,0 +1,90 @@
+//! Names of metrics, in one place. Labels never carry usernames.
+
+use std::time::Duration;
+
+use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+
+use crate::egress::Denial;
+use crate::roster::PluginFault;
+
+const CALLS: &str = "muster_plugin_calls_total";
+const CALL_SECONDS: &str = "muster_plugin_call_seconds";
+const TRAPS: &str = "muster_plugin_traps_total";
+const RETRIES: &str = "muster_plugin_retries_total";
+const STORES: &str = "muster_plugin_stores_total";
+const EGRESS: &str = "muster_egress_requests_total";
+const EGRESS_SECONDS: &str = "muster_egress_request_seconds";
+const EGRESS_DENIED: &str = "muster_egress_denied_total";
+const EGRESS_CONNECTIONS: &str = "muster_egress_connections_total";
+
+/// Describes the sandbox's metrics to the recorder that is installed.
+pub fn describe_metrics() {
+    describe_counter!(CALLS, Unit::Count, "Calls of a plugin's exports");
+    describe_histogram!(CALL_SECONDS, Unit::Seconds, "Wall time of a call");
+    describe_counter!(TRAPS, Unit::Count, "Stores lost to a trap or a limit");
+    describe_counter!(RETRIES, Unit::Count, "Fetches tried again after a trap");
+    describe_counter!(STORES, Unit::Count, "Stores made");
+    describe_counter!(EGRESS, Unit::Count, "Requests of plugins to apps");
+    describe_histogram!(
+        EGRESS_SECONDS,
+        Unit::Seconds,
+        "Time until an app's response began"
+    );
+    describe_counter!(EGRESS_DENIED, Unit::Count, "Requests refused at the gate");
+    describe_counter!(
+        EGRESS_CONNECTIONS,
+        Unit::Count,
+        "Connections opened to apps"
+    );
+}
+
+/// What is counted for one plugin.
+#[derive(Debug, Clone)]
+pub(crate) struct Meter {
+    vhost: String,
+}
+
+impl Meter {
+    pub(crate) fn new(vhost: &str) -> Self {
+        Self {
+            vhost: vhost.to_owned(),
+        }
+    }
+
+    pub(crate) fn call(&self, op: &'static str, outcome: &'static str, took: Duration) {
+        counter!(CALLS, "vhost" => self.vhost.clone(), "op" => op, "outcome" => outcome)
+            .increment(1);
+        histogram!(CALL_SECONDS, "vhost" => self.vhost.clone(), "op" => op)
+            .record(took.as_secs_f64());
+    }
+
+    pub(crate) fn trap(&self, fault: PluginFault) {
+        counter!(TRAPS, "vhost" => self.vhost.clone(), "kind" => fault.label()).increment(1);
+    }
+
+    pub(crate) fn retry(&self) {
+        counter!(RETRIES, "vhost" => self.vhost.clone()).increment(1);
+    }
+
+    pub(crate) fn store(&self, purpose: &'static str) {
+        counter!(STORES, "vhost" => self.vhost.clone(), "purpose" => purpose).increment(1);
+    }
+
+    pub(crate) fn request(&self, outcome: &'static str, took: Duration) {
+        counter!(EGRESS, "vhost" => self.vhost.clone(), "outcome" => outcome).increment(1);
+        histogram!(EGRESS_SECONDS, "vhost" => self.vhost.clone()).record(took.as_secs_f64());
+    }
+
+    pub(crate) fn denied(&self, denial: Denial) {
+        counter!(EGRESS_DENIED, "vhost" => self.vhost.clone(), "reason" => denial.label())
+            .increment(1);
+    }
+
+    pub(crate) fn connection(&self) {
+        counter!(EGRESS_CONNECTIONS, "vhost" => self.vhost.clone()).increment(1);
+    }
+
+    pub(crate) fn vhost(&self) -> &str {
+        &self.vhost
+    }
+}
