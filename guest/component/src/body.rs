@@ -7,8 +7,11 @@ use crate::bindings::wasi::http::types::{ErrorCode, Fields, Response, Trailers};
 use crate::bindings::{wit_future, wit_stream};
 use wit_bindgen::{FutureReader, StreamReader, StreamResult};
 
-/// The first read; most answers fit. Larger ones double it.
-const FIRST_READ_BYTES: usize = 16 << 10;
+/// Room for a body of unknown length; it doubles as the body grows.
+const UNKNOWN_BYTES: usize = 16 << 10;
+
+/// Room that an announcement alone can claim: many calls share the memory.
+const MAX_CLAIMED_BYTES: usize = 256 << 10;
 
 /// Why there is no body. Reach: the call.
 #[derive(Debug)]
@@ -32,7 +35,9 @@ pub(crate) async fn read(
     if announced.is_some_and(|bytes| bytes > limit) {
         return Err(BodyError::TooLarge);
     }
-    let mut body = Vec::with_capacity(announced.unwrap_or(FIRST_READ_BYTES).max(1));
+    // One byte more, so that the read that finds the end needs no larger buffer.
+    let room = announced.unwrap_or(UNKNOWN_BYTES).min(MAX_CLAIMED_BYTES) + 1;
+    let mut body = Vec::with_capacity(room);
     loop {
         let result;
         (result, body) = stream.read(body).await;
@@ -43,10 +48,8 @@ pub(crate) async fn read(
             StreamResult::Complete(_) => {}
             StreamResult::Dropped | StreamResult::Cancelled => break,
         }
-        // A full buffer whose length was announced has everything; one more
-        // read learns that there is no more.
         if body.len() == body.capacity() {
-            body.reserve(FIRST_READ_BYTES);
+            body.reserve(UNKNOWN_BYTES);
         }
     }
     drop(stream);
