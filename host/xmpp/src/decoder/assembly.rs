@@ -185,10 +185,10 @@ impl Assembly {
         if !matches!(self.element, Element::Stanza(..)) {
             return;
         }
-        if depth == 2 {
-            if let Priority::Reading(text) = &mut self.priority {
-                self.priority = Priority::Read(std::mem::take(text));
-            }
+        if let Priority::Reading(text) = &mut self.priority
+            && depth == 2
+        {
+            self.priority = Priority::Read(std::mem::take(text));
         }
         self.payload.end(name);
     }

@@ -189,7 +189,7 @@ impl Session {
         recipient: Option<&Jid>,
         error: &StanzaError,
     ) {
-        let to = self.jid.as_ref().map(|jid| &**jid);
+        let to = self.jid.as_deref();
         let reply = encode::error_reply(kind, id, recipient, to, error);
         self.output.extend_from_slice(&reply);
     }
