@@ -44,10 +44,10 @@ fn unknown_accounts_keep_their_salt() {
     assert_ne!(nobody.salt(), fake(2, "nobody").salt());
     assert!(!nobody.verify_plain("s3cret"));
 
-    let account = AccountCredentials::for_unknown(&[1; 32], "nobody", MIN_ITERATIONS);
-    assert_eq!(account.sha256.salt(), nobody.salt());
-    assert_ne!(account.sha256.salt(), account.sha1.salt());
-    assert!(!account.verify_plain("s3cret"));
+    let unknown = AccountCredentials::for_unknown(&[1; 32], "nobody", MIN_ITERATIONS);
+    assert_eq!(unknown.sha256.salt(), nobody.salt());
+    assert_ne!(unknown.sha256.salt(), unknown.sha1.salt());
+    assert!(!unknown.verify_plain("s3cret"));
 
     // Not even the one who knows the key gets in.
     let mut forged = account().sha256;
