@@ -1,0 +1,97 @@
+//! Why a command failed, in words and as an exit code (`sysexits.h`).
+
+use std::error::Error;
+
+use muster_xmpp::sasl::CredentialsError;
+
+use crate::StartError;
+use crate::config::LoadError;
+use crate::config::users_file::UsersFileError;
+
+/// Some of the users could not be refreshed.
+const PARTIAL: u8 = 1;
+/// EX_USAGE: wrong arguments, or a configuration with faults.
+pub(super) const USAGE: u8 = 64;
+/// EX_DATAERR: a password or a user name that cannot be used.
+const DATA: u8 = 65;
+/// EX_UNAVAILABLE: the server cannot start, or cannot be reached.
+const UNAVAILABLE: u8 = 69;
+/// EX_IOERR: a file cannot be read or written.
+const IO: u8 = 74;
+
+/// Why a command failed. Reach: the process.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error(transparent)]
+    Config(#[from] LoadError),
+    #[error("the server cannot start")]
+    Start(#[from] StartError),
+    #[error("the demo app cannot start")]
+    App(#[from] muster_demo::AppError),
+    #[error("there is no free port on this machine")]
+    NoPort(#[source] std::io::Error),
+    #[error("the runtime cannot start")]
+    Runtime(#[source] std::io::Error),
+    #[error("signals cannot be received")]
+    Signals(#[source] std::io::Error),
+    #[error("the system's random number generator failed: {0}")]
+    Entropy(getrandom::Error),
+    #[error(transparent)]
+    UsersFile(#[from] UsersFileError),
+    #[error("the password cannot be read")]
+    ReadPassword(#[source] std::io::Error),
+    #[error("the two passwords differ")]
+    PasswordsDiffer,
+    #[error(transparent)]
+    Password(#[from] CredentialsError),
+    #[error("\"{name}\" cannot be a user name: {reason}")]
+    Username { name: String, reason: jid::Error },
+    #[error("cannot read the token file")]
+    ReadToken(#[source] std::io::Error),
+    #[error("the token cannot be put into a request")]
+    TokenCharacters,
+    #[error("the URL must begin with http:// or https:// and name a host")]
+    Url,
+    #[error("{failed} of {all} users could not be refreshed")]
+    NotRefreshed { failed: usize, all: usize },
+    #[error("none of the users could be refreshed: the server cannot be reached")]
+    Unreachable,
+}
+
+impl Failure {
+    /// The exit code.
+    pub(super) fn code(&self) -> u8 {
+        match self {
+            Self::Config(LoadError::Faults(_)) | Self::TokenCharacters | Self::Url => USAGE,
+            Self::PasswordsDiffer | Self::Password(_) | Self::Username { .. } => DATA,
+            Self::Config(LoadError::Unreadable { .. })
+            | Self::Start(StartError::ReadPlugin { .. })
+            | Self::UsersFile(_)
+            | Self::ReadPassword(_)
+            | Self::ReadToken(_) => IO,
+            Self::Start(_)
+            | Self::App(_)
+            | Self::NoPort(_)
+            | Self::Runtime(_)
+            | Self::Signals(_)
+            | Self::Entropy(_)
+            | Self::Unreachable => UNAVAILABLE,
+            Self::NotRefreshed { .. } => PARTIAL,
+        }
+    }
+
+    /// The whole chain of causes in one line; faults of a configuration each in theirs.
+    pub(super) fn told(&self) -> String {
+        if let Self::Config(LoadError::Faults(faults)) = self {
+            return faults.to_string();
+        }
+        let mut told = format!("muster: {self}");
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            told.push_str(": ");
+            told.push_str(&error.to_string());
+            cause = error.source();
+        }
+        told
+    }
+}

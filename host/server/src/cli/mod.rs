@@ -1,0 +1,141 @@
+//! The commands of `muster`.
+//!
+//! Owns the arguments, their help and the exit codes; each command has its file. What a command
+//! produces goes to standard output; logs, progress and faults go to standard error, so that the
+//! output of one can be the input of another.
+
+mod check_config;
+mod demo;
+mod failure;
+mod logging;
+mod refresh;
+mod serve;
+mod signals;
+mod user;
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use failure::{Failure, USAGE};
+
+/// Your app owns the contact lists; Muster makes them XMPP rosters.
+#[derive(Debug, Parser)]
+#[command(
+    name = "muster",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 some users could not be refreshed, 64 wrong arguments \
+    or configuration, 65 a password or user name that cannot be used, 69 the server cannot start or \
+    be reached, 74 a file cannot be read or written.\n\nStart with `muster demo`."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server until SIGTERM or SIGINT
+    ///
+    /// The first signal ends the streams in good order, for at most `limits.drain`; a second one
+    /// ends the process at once.
+    Serve {
+        /// The configuration file
+        #[arg(long, short, value_name = "FILE", default_value = "muster.toml")]
+        config: PathBuf,
+    },
+    /// Tell everything that is wrong with a configuration file, and where
+    CheckConfig {
+        /// The configuration file
+        #[arg(value_name = "FILE", default_value = "muster.toml")]
+        config: PathBuf,
+    },
+    /// Manage the users of a users_file
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Fetch the contact lists of users anew, as the app would ask for
+    Refresh(refresh::Refresh),
+    /// Run a server and a small app on this machine, ready to log in to
+    Demo(demo::Demo),
+    /// Print a completion script for a shell
+    #[command(after_help = "For bash: source <(muster completions bash)")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the version
+    Version,
+}
+
+/// Runs the command that `arguments` (the program's name first) ask for.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too. A closed pipe is no reason to complain.
+            let _ = error.print();
+            return if error.use_stderr() {
+                ExitCode::from(USAGE)
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    let result = match cli.command {
+        Command::Serve { config } => serve::run(&config),
+        Command::CheckConfig { config } => check_config::run(&config),
+        Command::User(command) => command.run(),
+        Command::Refresh(refresh) => refresh.run(),
+        Command::Demo(demo) => demo.run(),
+        Command::Completions { shell } => {
+            completions(shell);
+            Ok(())
+        }
+        Command::Version => {
+            say(concat!("muster ", env!("CARGO_PKG_VERSION")));
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            complain(&failure.told());
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn completions(shell: Shell) {
+    // Into memory first: the generator panics when its output is closed.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "muster", &mut script);
+    let _ = std::io::stdout().write_all(&script);
+}
+
+/// A line of output. Nobody may be reading any more, which is not our affair.
+fn say(line: impl Display) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// A line for the operator.
+fn complain(line: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// The runtime of a command that serves or asks.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.enable_all().build().map_err(Failure::Runtime)
+}
+
+#[cfg(test)]
+mod tests;

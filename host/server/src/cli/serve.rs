@@ -1,0 +1,61 @@
+//! `muster serve`: the server until a signal.
+
+use std::path::Path;
+
+use sd_notify::NotifyState;
+
+use super::failure::Failure;
+use super::signals::Signals;
+use super::{logging, runtime};
+use crate::Server;
+use crate::config::Config;
+
+pub(super) fn run(path: &Path) -> Result<(), Failure> {
+    let config = Config::load(path)?;
+    logging::init(&config.log);
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = runtime()?;
+    let result = runtime.block_on(serve(config));
+    // A second signal does not wait for what a blocking thread still does.
+    runtime.shutdown_background();
+    result
+}
+
+async fn serve(config: Config) -> Result<(), Failure> {
+    // Before the start, so that a signal in the midst of it is not lost.
+    let mut signals = Signals::new()?;
+    let server = tokio::select! {
+        server = Server::start(config) => server?,
+        _ = signals.next() => return Ok(()),
+    };
+    for address in server.xmpp_addresses() {
+        tracing::info!(%address, "listening for XMPP clients");
+    }
+    for address in server.http_addresses() {
+        tracing::info!(%address, "listening for HTTP requests");
+    }
+    notify(NotifyState::Ready);
+
+    let signal = signals.next().await;
+    tracing::info!(signal, "stopping");
+    notify(NotifyState::Stopping);
+    drain(server, &mut signals).await;
+    Ok(())
+}
+
+/// Stops in good order, or at once on another signal.
+pub(super) async fn drain(server: Server, signals: &mut Signals) {
+    tokio::select! {
+        _ = server.shutdown() => tracing::info!("stopped"),
+        signal = signals.next() => tracing::warn!(signal, "stopped at once"),
+    }
+}
+
+/// Tells the service manager, if one asked for it.
+fn notify(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "the service manager was not told");
+    }
+}

@@ -1,0 +1,130 @@
+//! The command line as a whole: its definition is sound, and faults have their exit codes.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::*;
+
+fn muster(arguments: &[&str]) -> ExitCode {
+    let arguments = std::iter::once("muster").chain(arguments.iter().copied());
+    run(arguments.map(OsString::from))
+}
+
+#[test]
+fn the_definition_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn exit_codes_are_those_of_sysexits() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("faulty.toml"), "[xmpp]").unwrap();
+    std::fs::write(
+        path("good.toml"),
+        include_str!("../../../../muster.example.toml"),
+    )
+    .unwrap();
+    let users = path("users");
+    let cases: [(&[&str], u8); 9] = [
+        (&["version"], 0),
+        (&["--help"], 0),
+        (&["completions", "zsh"], 0),
+        (&["check-config", &path("good.toml")], 0),
+        (&["no-such-command"], 64),
+        (&["serve", "--config", &path("faulty.toml")], 64),
+        (
+            &[
+                "user",
+                "add",
+                "a b",
+                "--users-file",
+                &users,
+                "--password-stdin",
+            ],
+            65,
+        ),
+        (&["refresh", "john", "--url", "ftp://127.0.0.1"], 64),
+        (&["check-config", &path("missing.toml")], 74),
+    ];
+    for (arguments, code) in cases {
+        assert_eq!(muster(arguments), ExitCode::from(code), "{arguments:?}");
+    }
+    assert!(!Path::new(&users).exists());
+}
+
+/// Answers like the refresh route: john is fine, nobody else is.
+async fn server() -> std::net::SocketAddr {
+    use axum::extract::Path;
+    use axum::http::{HeaderMap, StatusCode};
+    let answer = async |Path(user): Path<String>, headers: HeaderMap| match (
+        headers.get("authorization"),
+        user.as_str(),
+    ) {
+        (Some(token), _) if token != "Bearer right" => (StatusCode::UNAUTHORIZED, "no"),
+        (None, _) => (StatusCode::UNAUTHORIZED, "no"),
+        (_, "john") => (
+            StatusCode::OK,
+            r#"{"status":"ok","message":"done","updated":1,"errors":0}"#,
+        ),
+        _ => (
+            StatusCode::OK,
+            r#"{"status":"error","message":"failed","updated":0,"errors":1}"#,
+        ),
+    };
+    let router =
+        axum::Router::new().route("/roster_admin/refresh/{user}", axum::routing::post(answer));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(axum::serve(listener, router).into_future());
+    address
+}
+
+#[test]
+fn a_refresh_tells_by_its_exit_code_what_came_of_it() {
+    let runtime = runtime().unwrap();
+    let url = format!("http://{}", runtime.block_on(server()));
+    let refresh = |url: &str, arguments: &[&str]| {
+        let all = ["refresh", "--url", url]
+            .into_iter()
+            .chain(arguments.iter().copied());
+        muster(&all.collect::<Vec<_>>())
+    };
+    assert_eq!(
+        refresh(&url, &["john", "--token", "right"]),
+        ExitCode::SUCCESS
+    );
+    assert_eq!(
+        refresh(&url, &["john", "marie", "--token", "right", "--json"]),
+        ExitCode::from(1)
+    );
+    assert_eq!(
+        refresh(&url, &["john", "--token", "wrong"]),
+        ExitCode::from(1)
+    );
+    let route = format!("{url}/roster_admin/refresh");
+    assert_eq!(
+        refresh(&route, &["john", "--token", "right"]),
+        ExitCode::SUCCESS
+    );
+
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("token");
+    std::fs::write(&file, "# for the app\nright\n").unwrap();
+    assert_eq!(
+        refresh(&url, &["john", "--token-file", file.to_str().unwrap()]),
+        ExitCode::SUCCESS
+    );
+
+    let nobody = runtime.block_on(async {
+        tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .unwrap()
+            .local_addr()
+            .unwrap()
+    });
+    assert_eq!(
+        refresh(&format!("http://{nobody}"), &["john", "--token", "right"]),
+        ExitCode::from(69)
+    );
+}
