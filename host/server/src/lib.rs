@@ -1,5 +1,28 @@
 //! The Muster server: listeners, connections, sessions, rosters, HTTP, configuration.
+//!
+//! The way of the data: [`listener`] accepts, [`connection`] drives one client
+//! stream, [`router`] and [`presence`] carry what it sends to other bound
+//! resources in [`sessions`], [`rosters`] asks the plugin for contacts and
+//! pushes what changed; [`http`] hands the app's requests to the plugin, which
+//! calls back into [`rosters`]. Arrows go down only: news comes up as return
+//! values or as mail ([`mailbox`]).
 
 #![forbid(unsafe_code)]
 
+mod auth;
+pub mod cli;
 pub mod config;
+mod connection;
+mod hosts;
+mod http;
+mod listener;
+mod mailbox;
+mod presence;
+mod registration;
+mod rosters;
+mod router;
+mod server;
+mod sessions;
+mod telemetry;
+
+pub use self::server::{Server, StartError};

@@ -137,6 +137,21 @@ pub struct Presence {
     pub payload: Payload,
 }
 
+impl Presence {
+    /// Unavailable presence to nobody in particular, as the server says it for
+    /// a resource that cannot (RFC 6121 §4.5.2).
+    pub fn unavailable() -> Self {
+        Self {
+            to: None,
+            id: None,
+            lang: None,
+            type_: PresenceType::Unavailable,
+            priority: 0,
+            payload: Payload::empty(),
+        }
+    }
+}
+
 /// Types of presence (RFC 6121 §4.7.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum PresenceType {

@@ -1,0 +1,57 @@
+//! The virtual hosts: per domain, who may log in and where the rosters come from.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::request::Parts;
+use muster_plugin::Plugin;
+use muster_xmpp::{BareJid, DomainPart, Jid};
+
+use crate::auth::Authenticator;
+
+/// One served domain.
+pub(crate) struct VirtualHost {
+    pub(crate) domain: DomainPart,
+    pub(crate) auth: Authenticator,
+    pub(crate) plugin: Arc<Plugin>,
+}
+
+/// All served domains.
+pub(crate) struct Hosts {
+    by_domain: HashMap<DomainPart, Arc<VirtualHost>>,
+}
+
+impl Hosts {
+    /// The configuration has seen to it that domains are unique.
+    pub(crate) fn new(hosts: impl IntoIterator<Item = VirtualHost>) -> Hosts {
+        Hosts { by_domain: hosts.into_iter().map(|host| (host.domain.clone(), Arc::new(host))).collect() }
+    }
+
+    /// The host of an account.
+    pub(crate) fn of(&self, account: &BareJid) -> Option<&Arc<VirtualHost>> {
+        self.by_domain.get(account.domain())
+    }
+
+    /// Whether `jid` is on one of the domains.
+    pub(crate) fn is_local(&self, jid: &Jid) -> bool {
+        self.by_domain.contains_key(jid.domain())
+    }
+
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<VirtualHost>> {
+        self.by_domain.values()
+    }
+
+    /// The host that an HTTP request under `/roster_admin/` is for: the one
+    /// whose domain the `Host` header names, or the only one there is.
+    pub(crate) fn for_http(&self, head: &Parts) -> Option<Arc<VirtualHost>> {
+        let named = head.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
+        let named = named.and_then(|host| host.parse::<http::uri::Authority>().ok());
+        let named = named.and_then(|authority| DomainPart::new(authority.host()).ok().map(|domain| domain.into_owned()));
+        match (named.and_then(|domain| self.by_domain.get(&domain)), self.by_domain.len()) {
+            (Some(host), _) => Some(Arc::clone(host)),
+            (None, 1) => self.by_domain.values().next().cloned(),
+            (None, _) => None,
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The HTTP side: what the app's backend and the operator's tools call.
+//!
+//! Owns the listener's protocol limits and the routes; hands everything under
+//! `/roster_admin/` to [`admin`] and answers health and metrics itself. Does
+//! not know what a roster is.
+
+mod admin;
+mod answer;
+mod health;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{any, get};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::admin::Tokens;
+use crate::hosts::Hosts;
+use crate::telemetry::Metrics;
+
+/// The bounds of one HTTP connection and of one request on it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HttpLimits {
+    /// Time for a request's head, from its first byte or from the last answer.
+    pub(crate) header_timeout: Duration,
+    /// Time for a request's body.
+    pub(crate) body_timeout: Duration,
+    /// Bytes of a request's body.
+    pub(crate) body_bytes: usize,
+}
+
+/// What the routes share.
+pub(crate) struct HttpState {
+    pub(crate) hosts: Arc<Hosts>,
+    pub(crate) tokens: Tokens,
+    pub(crate) limits: HttpLimits,
+    pub(crate) metrics: Metrics,
+    /// Cancelled when the drain begins: from then on `/readyz` says no.
+    pub(crate) draining: CancellationToken,
+}
+
+/// The routes of the HTTP surface.
+pub(crate) fn router(state: Arc<HttpState>) -> Router {
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .route("/roster_admin/{*path}", any(admin::handle))
+        .fallback(answer::not_found)
+        .method_not_allowed_fallback(answer::method_not_allowed)
+        // `admin` bounds the body itself, with the agreed JSON answer.
+        .layer(DefaultBodyLimit::disable())
+        .with_state(state)
+}
+
+/// Serves one HTTP connection until the peer is done, a bound is exceeded, or
+/// the drain has finished the request in flight.
+///
+/// Faults of the peer (a malformed head, a head that takes too long) are
+/// answered by hyper with 400, 408 or 431 and end the connection.
+pub(crate) async fn serve_connection(stream: TcpStream, router: Router, limits: HttpLimits, draining: CancellationToken) {
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_headers(64)
+        .max_buf_size(64 * 1024)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = draining.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        metrics::counter!("muster_http_connection_errors_total").increment(1);
+        tracing::debug!(%error, "HTTP connection ended early");
+    }
+}

@@ -1,0 +1,50 @@
+//! Accepting connections: XMPP and HTTP listeners alike.
+//!
+//! Owns the accept loop and its manners when the process runs out of
+//! descriptors: it waits, and recovers by itself.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+/// How long to wait after an accept failed for want of a resource (EMFILE,
+/// ENFILE, ENOBUFS, ENOMEM): the connection stays in the backlog meanwhile.
+const BACK_OFF: Duration = Duration::from_millis(100);
+
+/// Accepts connections until `stop`; `serve` is called for each and must not
+/// wait.
+pub(crate) async fn accept(listener: TcpListener, name: &'static str, stop: CancellationToken, mut serve: impl FnMut(TcpStream, SocketAddr)) {
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                metrics::counter!("muster_connections_total", "listener" => name).increment(1);
+                // Stanzas are small and answered at once: Nagle's algorithm
+                // would hold them back for nothing.
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "the connection ended before it began");
+                    continue;
+                }
+                serve(stream, peer);
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                metrics::counter!("muster_accept_errors_total", "listener" => name).increment(1);
+                tracing::error!(listener = name, %error, "cannot accept connections; trying again");
+                tokio::time::sleep(BACK_OFF).await;
+            }
+        }
+    }
+}
+
+/// The peer was gone before it was accepted: the next one may be fine.
+fn is_of_one_connection(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}

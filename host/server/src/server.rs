@@ -1,0 +1,282 @@
+//! The running server: everything put together, and taken apart again.
+//!
+//! Owns the order of start (listeners are bound first, so that a taken port is
+//! told at once; then the plugins are loaded; then connections are accepted)
+//! and of the drain. Every task is tracked.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_plugin::{EgressPolicy, Engine, EngineConfig, Plugin, Settings};
+use muster_xmpp::error::StreamCondition;
+use muster_xmpp::sasl::DEFAULT_ITERATIONS;
+use muster_xmpp::session::{Host, Secret, SessionConfig, Software};
+use muster_xmpp::{DomainPart, limits};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::Authenticator;
+use crate::config::{self, Config, PluginSource};
+use crate::connection::{Connection, Services};
+use crate::hosts::{Hosts, VirtualHost};
+use crate::http::{self, HttpLimits, HttpState, Tokens};
+use crate::listener::accept;
+use crate::mailbox::MailboxLimits;
+use crate::presence::Presences;
+use crate::rosters::{RefreshPort, Rosters, Source};
+use crate::router::Router;
+use crate::sessions::Sessions;
+use crate::telemetry::{Metrics, UPKEEP_INTERVAL};
+
+/// Why the server did not start. Reach: the process.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The configured address.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// The WebAssembly engine cannot run here.
+    #[error("cannot start the plugin engine")]
+    Engine(#[from] muster_plugin::EngineError),
+    /// The file of a plugin cannot be read.
+    #[error("cannot read the plugin {}", path.display())]
+    ReadPlugin {
+        /// The configured path.
+        path: PathBuf,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// A plugin was refused.
+    #[error("cannot load the plugin of {domain}")]
+    LoadPlugin {
+        /// The virtual host.
+        domain: DomainPart,
+        /// Why.
+        source: muster_plugin::LoadError,
+    },
+    /// The `http_roster_url` names no origin that a plugin could be let out to.
+    #[error("the http_roster_url of {domain} is unusable")]
+    RosterUrl {
+        /// The virtual host.
+        domain: DomainPart,
+        /// Why.
+        source: muster_plugin::OriginError,
+    },
+    /// The system has no random numbers to give.
+    #[error("the system's random number generator failed: {0}")]
+    Entropy(getrandom::Error),
+}
+
+/// How long a plugin's calls may go on after everything that could wait for
+/// them has ended.
+const PLUGIN_DRAIN: Duration = Duration::from_millis(500);
+
+/// A running server. Dropping it without [`Server::shutdown`] ends the
+/// listeners and leaves the streams to the runtime.
+pub struct Server {
+    xmpp_addresses: Vec<SocketAddr>,
+    http_addresses: Vec<SocketAddr>,
+    services: Arc<Services>,
+    tasks: TaskTracker,
+    drain: Duration,
+}
+
+impl Server {
+    /// Starts everything that `config` says. When this returns, clients and
+    /// the app are served.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing keeps running then.
+    pub async fn start(config: Config) -> Result<Server, StartError> {
+        let metrics = Metrics::install();
+        let (xmpp, xmpp_addresses) = listen(&config.xmpp.listen).await?;
+        let (http, http_addresses) = listen(&config.http.listen).await?;
+        let tokens = Tokens::new(&config.admin.tokens, config.admin.allow_unauthenticated);
+        let http_limits = HttpLimits {
+            header_timeout: config.limits.http.header_timeout,
+            body_timeout: config.limits.http.body_timeout,
+            body_bytes: config.limits.http.body_bytes,
+        };
+        let drain = config.limits.drain;
+        let services = Arc::new(services(config).await?);
+        let stop = services.stop.clone();
+        let tasks = TaskTracker::new();
+
+        for listener in xmpp {
+            let (services, connections) = (Arc::clone(&services), tasks.clone());
+            tasks.spawn(accept(listener, "xmpp", stop.clone(), move |stream, _| {
+                let mut entropy = [0; 32];
+                if let Err(error) = getrandom::fill(&mut entropy) {
+                    return tracing::error!(%error, "no random numbers for a new stream; it is closed");
+                }
+                connections.spawn(Connection::new(stream, Arc::clone(&services), entropy).run());
+            }));
+        }
+        let state = HttpState { hosts: Arc::clone(&services.hosts), tokens, limits: http_limits, metrics: metrics.clone(), draining: stop.clone() };
+        let router = http::router(Arc::new(state));
+        for listener in http {
+            let (router, connections, draining) = (router.clone(), tasks.clone(), stop.clone());
+            tasks.spawn(accept(listener, "http", stop.clone(), move |stream, _| {
+                connections.spawn(http::serve_connection(stream, router.clone(), http_limits, draining.clone()));
+            }));
+        }
+        tasks.spawn(upkeep(metrics, stop));
+        Ok(Server { xmpp_addresses, http_addresses, services, tasks, drain })
+    }
+
+    /// Where XMPP clients connect, in the order of the configuration.
+    pub fn xmpp_addresses(&self) -> &[SocketAddr] {
+        &self.xmpp_addresses
+    }
+
+    /// Where the app and the operator connect, in the order of the configuration.
+    pub fn http_addresses(&self) -> &[SocketAddr] {
+        &self.http_addresses
+    }
+
+    /// Drains: no new connections, `<system-shutdown/>` to every stream,
+    /// requests in flight are answered; for at most `limits.drain`. Returns
+    /// whether everything ended in that time.
+    pub async fn shutdown(self) -> bool {
+        self.services.stop.cancel();
+        self.services.sessions.close_all(&StreamCondition::SystemShutdown.into());
+        self.tasks.close();
+        let drained = tokio::time::timeout(self.drain, self.tasks.wait()).await.is_ok();
+        if !drained {
+            tracing::warn!(left = self.tasks.len(), "the drain took too long; what is left is cut");
+        }
+        for host in self.services.hosts.iter() {
+            host.plugin.shutdown(PLUGIN_DRAIN).await;
+        }
+        drained
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.services.stop.cancel();
+    }
+}
+
+async fn listen(addresses: &[SocketAddr]) -> Result<(Vec<TcpListener>, Vec<SocketAddr>), StartError> {
+    let mut listeners = Vec::with_capacity(addresses.len());
+    let mut bound = Vec::with_capacity(addresses.len());
+    for &address in addresses {
+        let fault = |source| StartError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(fault)?;
+        bound.push(listener.local_addr().map_err(fault)?);
+        listeners.push(listener);
+    }
+    Ok((listeners, bound))
+}
+
+async fn upkeep(metrics: Metrics, stop: CancellationToken) {
+    let mut interval = tokio::time::interval(UPKEEP_INTERVAL);
+    while stop.run_until_cancelled(interval.tick()).await.is_some() {
+        metrics.upkeep();
+    }
+}
+
+/// Everything behind the listeners.
+async fn services(config: Config) -> Result<Services, StartError> {
+    let limits = config.limits;
+    let engine = Engine::new(&EngineConfig::default())?;
+    let mut hosts = Vec::new();
+    let mut sources = HashMap::new();
+    let mut ports = Vec::new();
+    for host in config.virtual_hosts {
+        let port = Arc::new(RefreshPort::new(host.domain.clone(), &limits));
+        let plugin = Arc::new(load_plugin(&engine, &host, &limits, Arc::clone(&port)).await?);
+        let source = Source::new(Arc::clone(&plugin), limits.refresh.concurrency, limits.backend.contacts);
+        sources.insert(host.domain.clone(), Arc::new(source));
+        ports.push(port);
+        hosts.push(VirtualHost { domain: host.domain, auth: Authenticator::new(host.auth), plugin });
+    }
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(StartError::Entropy)?;
+    let session_config = SessionConfig {
+        limits: stream_limits(&limits.xmpp),
+        hosts: hosts.iter().map(|host| (host.domain.clone(), Host { mechanisms: host.auth.mechanisms(), scram_iterations: DEFAULT_ITERATIONS })).collect(),
+        // Plaintext listeners are on loopback: the configuration sees to it.
+        secure: !config.xmpp.require_tls,
+        software: Software { name: "Muster".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
+        unknown_accounts: Secret::new(secret),
+    };
+    let hosts = Arc::new(Hosts::new(hosts));
+    let sessions = Arc::new(Sessions::new(limits.xmpp.resources_per_user));
+    let rosters = Arc::new(Rosters::new(Arc::clone(&sessions), sources));
+    for port in ports {
+        port.connect(&rosters);
+    }
+    let router = Arc::new(Router::new(Arc::clone(&hosts), Arc::clone(&sessions)));
+    let presences = Arc::new(Presences::new(Arc::clone(&sessions), Arc::clone(&rosters), Arc::clone(&router)));
+    Ok(Services {
+        session_config: Arc::new(session_config),
+        hosts,
+        sessions,
+        rosters,
+        router,
+        presences,
+        mailbox_limits: MailboxLimits { messages: limits.xmpp.mailbox_messages, bytes: limits.xmpp.mailbox_bytes },
+        stop: CancellationToken::new(),
+    })
+}
+
+async fn load_plugin(engine: &Engine, host: &config::VirtualHost, limits: &config::Limits, port: Arc<RefreshPort>) -> Result<Plugin, StartError> {
+    let domain = &host.domain;
+    let url = &host.roster.http_roster_url;
+    let egress = EgressPolicy::for_url(url).map_err(|source| StartError::RosterUrl { domain: domain.clone(), source })?;
+    let settings = Settings {
+        name: domain.to_string(),
+        config: vec![("http_roster_url".to_owned(), url.clone()), ("domain".to_owned(), domain.to_string())],
+        egress,
+        limits: plugin_limits(limits),
+        refresher: port,
+    };
+    let loaded = match &host.roster.plugin {
+        PluginSource::Builtin => Plugin::load(engine, muster_builtin::COMPONENT, settings).await,
+        PluginSource::File(path) => {
+            let component = tokio::fs::read(path).await;
+            let component = component.map_err(|source| StartError::ReadPlugin { path: path.clone(), source })?;
+            Plugin::load(engine, &component, settings).await
+        }
+    };
+    loaded.map_err(|source| StartError::LoadPlugin { domain: domain.clone(), source })
+}
+
+fn plugin_limits(limits: &config::Limits) -> muster_plugin::Limits {
+    let default = muster_plugin::Limits::default();
+    muster_plugin::Limits {
+        memory_bytes: limits.plugin.memory_bytes,
+        turn: limits.plugin.turn,
+        call: limits.backend.timeout,
+        handle_call: limits.plugin.handle_timeout,
+        workers: limits.plugin.workers.map_or(default.workers, usize::from),
+        concurrent_calls: limits.plugin.concurrent_calls,
+        calls_per_store: limits.plugin.calls_per_store,
+        refresh_usernames: limits.http.names,
+        response_bytes: limits.backend.response_bytes,
+        response_header_bytes: limits.backend.header_bytes,
+        contacts: limits.backend.contacts,
+        ..default
+    }
+}
+
+fn stream_limits(limits: &config::XmppLimits) -> limits::Limits {
+    let stanza = |limits: config::StanzaLimits| limits::StanzaLimits { bytes: limits.bytes, elements: limits.elements, depth: limits.depth };
+    limits::Limits {
+        before_auth: stanza(limits.before_auth),
+        after_auth: stanza(limits.after_auth),
+        attributes: limits.attributes,
+        auth_timeout: limits.auth_timeout,
+        ..limits::Limits::default()
+    }
+}

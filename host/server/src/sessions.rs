@@ -1,0 +1,195 @@
+//! Which resources are bound, and how to reach them.
+//!
+//! Owns the handles of all bound resources, sharded by account. Its locks are
+//! leaves: held for a lookup or a handful of `try_send`s, never across an
+//! await, and nothing else is locked under them. Does not own the streams, the
+//! rosters or any rule about who may see whom.
+
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use muster_xmpp::error::StreamError;
+use muster_xmpp::presence::Directed;
+use muster_xmpp::session::BindRefusal;
+use muster_xmpp::stanza::Presence;
+use muster_xmpp::{BareJid, FullJid, ResourcePart};
+use parking_lot::Mutex;
+
+use crate::mailbox::{Mail, Mailbox};
+
+/// Names one bind of a resource: a resource that was taken over has another
+/// id under the same JID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SessionId(u64);
+
+/// A bound resource (RFC 6120, section 7; RFC 6121, sections 2.2 and 4).
+#[derive(Clone, Debug)]
+pub(crate) struct Resource {
+    pub(crate) id: SessionId,
+    pub(crate) jid: FullJid,
+    pub(crate) mailbox: Mailbox,
+    /// The last presence that it broadcast, while it is available.
+    pub(crate) available: Option<Arc<Presence>>,
+    /// Asked for the roster, so gets pushes ("interested resource").
+    pub(crate) interested: bool,
+    /// Who got directed presence from it and would miss its end.
+    pub(crate) directed: Directed,
+}
+
+const SHARDS: usize = 64;
+
+/// By bare JID as text, so that a roster item finds its contact's resources
+/// without parsing.
+type Shard = HashMap<Box<str>, Vec<Resource>>;
+
+/// All bound resources of the process.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    /// Leaf locks: see the module's rule.
+    shards: Box<[Mutex<Shard>]>,
+    hasher: RandomState,
+    next_id: AtomicU64,
+    bound: AtomicUsize,
+    max_resources: usize,
+}
+
+impl Sessions {
+    /// `max_resources`: how many resources an account may have bound at once.
+    pub(crate) fn new(max_resources: usize) -> Sessions {
+        Sessions {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::new(),
+            next_id: AtomicU64::new(1),
+            bound: AtomicUsize::new(0),
+            max_resources,
+        }
+    }
+
+    fn shard(&self, account: &str) -> &Mutex<Shard> {
+        let index = self.hasher.hash_one(account) as usize % self.shards.len();
+        #[expect(clippy::indexing_slicing, reason = "the remainder is below the length")]
+        &self.shards[index]
+    }
+
+    /// Binds `resource`; a session that had it is taken out and returned for
+    /// its farewell (RFC 6120, section 7.7.2.2: the old one gets `<conflict/>`).
+    ///
+    /// # Errors
+    /// [`BindRefusal::TooManyResources`] when the account has its fill.
+    pub(crate) fn bind(&self, account: &BareJid, resource: &ResourcePart, mailbox: Mailbox) -> Result<(Resource, Option<Resource>), BindRefusal> {
+        let mut shard = self.shard(account.as_str()).lock();
+        let resources = shard.entry(account.as_str().into()).or_default();
+        let replaced = resources.iter().position(|bound| bound.jid.resource().as_str() == resource.as_str());
+        if replaced.is_none() && resources.len() >= self.max_resources {
+            return Err(BindRefusal::TooManyResources);
+        }
+        let replaced = replaced.map(|index| resources.swap_remove(index));
+        let bound = Resource {
+            id: SessionId(self.next_id.fetch_add(1, Ordering::Relaxed)),
+            jid: account.with_resource(resource),
+            mailbox,
+            available: None,
+            interested: false,
+            directed: Directed::default(),
+        };
+        resources.push(bound.clone());
+        if replaced.is_none() {
+            self.count(1);
+        }
+        Ok((bound, replaced))
+    }
+
+    /// Takes the session out. `None` when it was taken over before.
+    pub(crate) fn unbind(&self, account: &str, id: SessionId) -> Option<Resource> {
+        let mut shard = self.shard(account).lock();
+        let resources = shard.get_mut(account)?;
+        let index = resources.iter().position(|bound| bound.id == id)?;
+        let resource = resources.swap_remove(index);
+        if resources.is_empty() {
+            shard.remove(account);
+        }
+        self.count(-1);
+        Some(resource)
+    }
+
+    /// Looks at the account's resources; an empty slice when there are none.
+    /// `look` runs under the shard's lock.
+    pub(crate) fn look<R>(&self, account: &str, look: impl FnOnce(&[Resource]) -> R) -> R {
+        let shard = self.shard(account).lock();
+        look(shard.get(account).map_or(&[], Vec::as_slice))
+    }
+
+    /// Changes one session's entry. `None` when it is gone or was taken over.
+    /// `change` runs under the shard's lock.
+    pub(crate) fn change<R>(&self, account: &str, id: SessionId, change: impl FnOnce(&mut Resource) -> R) -> Option<R> {
+        let mut shard = self.shard(account).lock();
+        let resource = shard.get_mut(account)?.iter_mut().find(|bound| bound.id == id)?;
+        Some(change(resource))
+    }
+
+    /// Whether the account has a bound resource.
+    pub(crate) fn is_online(&self, account: &str) -> bool {
+        self.look(account, |resources| !resources.is_empty())
+    }
+
+    /// Tells every session to end its stream with `error`.
+    pub(crate) fn close_all(&self, error: &StreamError) {
+        for shard in &self.shards {
+            for resource in shard.lock().values().flatten() {
+                resource.mailbox.send(Mail::Close(error.clone()));
+            }
+        }
+    }
+
+    fn count(&self, change: isize) {
+        let before = match change {
+            1 => self.bound.fetch_add(1, Ordering::Relaxed),
+            _ => self.bound.fetch_sub(1, Ordering::Relaxed),
+        };
+        metrics::gauge!("muster_sessions").set(before.saturating_add_signed(change) as f64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mailbox::{MailboxLimits, mailbox};
+
+    fn john() -> BareJid {
+        BareJid::new("john@example.test").unwrap()
+    }
+
+    fn resource(name: &str) -> ResourcePart {
+        ResourcePart::new(name).unwrap().into_owned()
+    }
+
+    fn any_mailbox() -> Mailbox {
+        mailbox(MailboxLimits { messages: 1, bytes: 1 }).0
+    }
+
+    #[test]
+    fn a_resource_that_is_bound_twice_belongs_to_the_newer_session() {
+        let sessions = Sessions::new(10);
+        let (old, none) = sessions.bind(&john(), &resource("phone"), any_mailbox()).unwrap();
+        assert!(none.is_none());
+        let (new, replaced) = sessions.bind(&john(), &resource("phone"), any_mailbox()).unwrap();
+        assert_eq!(replaced.unwrap().id, old.id);
+        assert!(sessions.unbind(john().as_str(), old.id).is_none(), "the old session no longer owns the entry");
+        assert!(sessions.is_online(john().as_str()));
+        assert!(sessions.unbind(john().as_str(), new.id).is_some());
+        assert!(!sessions.is_online(john().as_str()));
+    }
+
+    #[test]
+    fn the_resource_limit_spares_the_resource_that_is_replaced() {
+        let sessions = Sessions::new(2);
+        for name in ["a", "b"] {
+            sessions.bind(&john(), &resource(name), any_mailbox()).unwrap();
+        }
+        assert!(matches!(sessions.bind(&john(), &resource("c"), any_mailbox()), Err(BindRefusal::TooManyResources)));
+        assert!(sessions.bind(&john(), &resource("b"), any_mailbox()).is_ok());
+    }
+}
