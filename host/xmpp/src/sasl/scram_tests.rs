@@ -261,7 +261,10 @@ proptest! {
     #[test]
     fn no_bytes_panic(message in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = ClientFirst::parse(ScramKind::Sha1, &message, &Binding::Unavailable);
-        let _ = SHA1.challenged().finish(&message);
+        // Credentials that cost no iterations.
+        let unknown = ScramCredentials::for_unknown(ScramKind::Sha1, &[7; 32], "nobody", 4096);
+        let first = ClientFirst::parse(ScramKind::Sha1, b"n,,n=a,r=b", &Binding::Unavailable).unwrap();
+        prop_assert!(first.challenge(&unknown, "c").unwrap().0.finish(&message).is_err());
     }
 
     #[test]
