@@ -135,6 +135,8 @@ pub fn push_stream_error(out: &mut String, error: &StreamError) {
 pub struct StreamHeader<'a> {
     /// Our domain; none if the client named none that we serve.
     pub from: Option<&'a str>,
+    /// What the client said it is, if it did (RFC 6120 §4.7.2).
+    pub to: Option<&'a str>,
     /// Identifier of this stream, unguessable.
     pub id: &'a str,
 }
@@ -145,6 +147,7 @@ pub fn push_stream_header(out: &mut String, header: &StreamHeader<'_>) {
     push_attribute(out, "xmlns", crate::stanza::JABBER_CLIENT);
     push_attribute(out, "xmlns:stream", STREAMS);
     push_optional(out, "from", header.from);
+    push_optional(out, "to", header.to);
     push_attribute(out, "id", header.id);
     push_attribute(out, "xml:lang", "en");
     push_attribute(out, "version", "1.0");

@@ -55,6 +55,8 @@ pub enum StreamEvent {
 pub struct StreamOpen {
     /// The domain that the client wants, as it wrote it.
     pub to: Option<String>,
+    /// Who the client says it is; only repeated to it, never believed.
+    pub from: Option<String>,
     /// The version of XMPP, as the client wrote it.
     pub version: Option<String>,
     /// Language of stanzas that name none.
@@ -333,6 +335,7 @@ impl Decoder {
         for attribute in self.attributes.drain(..) {
             match attribute.known() {
                 Some("to") => open.to = Some(attribute.value),
+                Some("from") => open.from = Some(attribute.value),
                 Some("version") => open.version = Some(attribute.value),
                 Some("xml:lang") => open.lang = Some(attribute.value),
                 _ => {}

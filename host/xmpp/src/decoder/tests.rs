@@ -461,6 +461,7 @@ fn a_stream_ends_and_restarts() {
     decoder.receive(HEADER.as_bytes());
     let open = StreamOpen {
         to: Some("example.test".into()),
+        from: None,
         version: Some("1.0".into()),
         lang: None,
     };

@@ -45,6 +45,8 @@ pub struct Session {
     opened: bool,
     /// The virtual host, as the first header named it.
     host: Option<DomainPart>,
+    /// Who the client said it is in its header; not to be believed.
+    claimed: Option<BareJid>,
     /// Language of stanzas that name none (RFC 6120 §8.1.5).
     lang: Option<String>,
     jid: Option<FullJid>,
@@ -87,6 +89,7 @@ impl Session {
             state: State::Opening,
             opened: false,
             host: None,
+            claimed: None,
             lang: None,
             jid: None,
             failures: 0,
@@ -240,6 +243,7 @@ impl Session {
         if self.host.is_none() {
             self.host.clone_from(&host);
         }
+        self.claimed = open.from.and_then(|from| BareJid::new(&from).ok());
         self.open_stream();
         // A stream that restarts stays with its host.
         if host.is_none() || host != self.host {
@@ -273,6 +277,7 @@ impl Session {
             let id = self.entropy.name();
             let header = encode::StreamHeader {
                 from: self.host.as_ref().map(|host| host.as_str()),
+                to: self.claimed.as_ref().map(|jid| jid.as_str()),
                 id: &id,
             };
             encode::push_stream_header(&mut self.scratch, &header);

@@ -171,6 +171,21 @@ fn the_way_from_the_first_byte_to_the_last() {
     assert!(stream.session.jid().is_some());
 }
 
+/// RFC 6120 §4.7.2.
+#[test]
+fn the_header_repeats_who_the_client_says_it_is() {
+    for (from, to) in [
+        ("John@example.test", Some("to=\"john@example.test\"")),
+        ("@", None),
+    ] {
+        let header = HEADER.replacen(" to='", &format!(" from='{from}' to='"), 1);
+        let heard = Stream::new(config()).ask(&header);
+        let start = heard.split("<stream:features>").next().unwrap();
+        assert_eq!(start.contains(" to="), to.is_some());
+        assert!(to.is_none_or(|to| start.contains(to)), "{start}");
+    }
+}
+
 #[test]
 fn stream_identifiers_are_fresh() {
     let id = |heard: &str| heard.split(" id=\"").nth(1).unwrap()[..24].to_owned();
