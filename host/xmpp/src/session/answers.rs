@@ -7,6 +7,7 @@
 
 use jid::Jid;
 
+use super::bind::BIND;
 use super::{Action, Session, Software};
 use crate::decoder::Rejection;
 use crate::encode;
@@ -19,7 +20,6 @@ const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
 const PING: &str = "urn:xmpp:ping";
 const VERSION: &str = "jabber:iq:version";
 const SESSION: &str = "urn:ietf:params:xml:ns:xmpp-session";
-const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
 
 /// Whom a stanza is for, as far as a session can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

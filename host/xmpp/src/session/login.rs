@@ -1,4 +1,4 @@
-//! SASL and resource binding (RFC 6120 §6, §7).
+//! SASL around the mechanisms (RFC 6120 §6).
 //!
 //! Owns the XML around the mechanisms' messages and their order. The mechanisms
 //! are in [`crate::sasl`], the accounts with the shell. A client cannot tell an
@@ -9,22 +9,16 @@ use std::mem;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use jid::{BareJid, FullJid, NodePart, ResourcePart};
+use jid::{BareJid, NodePart};
 use secrecy::ExposeSecret as _;
 
-use super::{
-    Action, BindRefusal, CredentialsAnswer, Host, ResourceOrigin, Session, State, Verdict,
-};
+use super::{Action, CredentialsAnswer, Host, Session, State, Verdict};
 use crate::decoder::{Nonza, NonzaKind};
 use crate::encode;
-use crate::error::{
-    ApplicationCondition, ErrorType, StanzaCondition, StanzaError, StreamCondition, StreamError,
-};
+use crate::error::{StreamCondition, StreamError};
 use crate::sasl::{self, Binding, ClientFirst, Failure, Mechanism, Plain, Scram, ScramCredentials};
-use crate::stanza::{Iq, IqType, Payload, Stanza, StanzaKind};
 
 const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
-const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
 
 /// How far SASL is.
 pub(super) enum Exchange {
@@ -70,16 +64,6 @@ pub(super) fn push_mechanisms(out: &mut String, host: Option<&Host>, secure: boo
         out.push_str("</mechanism>");
     }
     out.push_str("</mechanisms>");
-}
-
-/// What is on offer after SASL: binding, the session that RFC 3921 wanted, and
-/// roster versions (RFC 6121 §2.6.1).
-pub(super) fn push_bind_features(out: &mut String) {
-    out.push_str(
-        "<bind xmlns=\"urn:ietf:params:xml:ns:xmpp-bind\"><required/></bind>\
-         <session xmlns=\"urn:ietf:params:xml:ns:xmpp-session\"><optional/></session>\
-         <ver xmlns=\"urn:xmpp:features:rosterver\"/>",
-    );
 }
 
 impl Session {
@@ -299,106 +283,4 @@ impl Session {
         }
         self.flush();
     }
-
-    /// A stanza before a resource is bound: only binding itself is allowed
-    /// (RFC 6120 §7.1).
-    pub(super) fn bind(&mut self, stanza: Stanza) -> Option<Action> {
-        match (mem::replace(&mut self.state, State::Opening), stanza) {
-            (State::Binding(account), Stanza::Iq(iq)) if is_bind(&iq) => {
-                let Ok((resource, origin)) = self.wanted_resource(&iq.payload) else {
-                    self.state = State::Binding(account);
-                    self.refuse_bind(&iq.id, &StanzaError::BAD_REQUEST);
-                    return None;
-                };
-                self.state = State::AwaitingBind {
-                    account: account.clone(),
-                    id: iq.id,
-                };
-                Some(Action::Bind {
-                    account,
-                    resource,
-                    origin,
-                })
-            }
-            (state, _) => {
-                self.state = state;
-                self.close(Some(StreamCondition::NotAuthorized.into()));
-                None
-            }
-        }
-    }
-
-    /// The resource that the client asks for, or one that it cannot guess. One
-    /// that is no resource is refused, never shortened (RFC 6120 §7.7.2.1).
-    fn wanted_resource(
-        &mut self,
-        payload: &Payload,
-    ) -> Result<(ResourcePart, ResourceOrigin), jid::Error> {
-        let asked = payload
-            .to_element()
-            .ok()
-            .and_then(|bind| bind.get_child("resource", BIND).map(|it| it.text()))
-            .filter(|resource| !resource.is_empty());
-        match asked {
-            Some(resource) => Ok((
-                ResourcePart::new(&resource)?.into_owned(),
-                ResourceOrigin::Client,
-            )),
-            None => Ok((
-                ResourcePart::new(&self.entropy.name())?.into_owned(),
-                ResourceOrigin::Server,
-            )),
-        }
-    }
-
-    pub(super) fn conclude_bind(&mut self, result: Result<FullJid, BindRefusal>) {
-        let (account, id) = match mem::replace(&mut self.state, State::Opening) {
-            State::AwaitingBind { account, id } => (account, id),
-            other => {
-                self.state = other;
-                return;
-            }
-        };
-        match result {
-            Ok(jid) => {
-                let mut payload =
-                    String::from("<bind xmlns=\"urn:ietf:params:xml:ns:xmpp-bind\"><jid>");
-                encode::push_text(&mut payload, jid.as_str());
-                payload.push_str("</jid></bind>");
-                let reply = encode::server_iq(IqType::Result, &id, None, &jid, &payload);
-                self.output.extend_from_slice(&reply);
-                self.jid = Some(jid);
-                self.deadline = None;
-                self.state = State::Bound;
-            }
-            Err(refusal) => {
-                self.state = State::Binding(account);
-                self.refuse_bind(&id, &refusal.error());
-            }
-        }
-    }
-
-    /// The client has no JID yet, so the answer names none.
-    fn refuse_bind(&mut self, id: &str, error: &StanzaError) {
-        let reply = encode::error_reply(StanzaKind::Iq, Some(id), None, None, error);
-        self.output.extend_from_slice(&reply);
-    }
-}
-
-impl BindRefusal {
-    /// What the client is told (RFC 6120 §7.6.2, §7.7.2; XEP-0205 §3.2).
-    fn error(self) -> StanzaError {
-        match self {
-            Self::Conflict => StanzaError::new(ErrorType::Cancel, StanzaCondition::Conflict),
-            Self::Malformed => StanzaError::BAD_REQUEST,
-            Self::TooManyResources => StanzaError {
-                application: Some(ApplicationCondition::ResourceLimitExceeded),
-                ..StanzaError::new(ErrorType::Wait, StanzaCondition::ResourceConstraint)
-            },
-        }
-    }
-}
-
-fn is_bind(iq: &Iq) -> bool {
-    iq.type_ == IqType::Set && iq.payload.first_is(BIND, "bind")
 }

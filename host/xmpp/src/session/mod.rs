@@ -12,6 +12,7 @@
 
 mod action;
 mod answers;
+mod bind;
 mod config;
 mod entropy;
 mod login;
@@ -291,7 +292,7 @@ impl Session {
         let out = &mut self.scratch;
         out.push_str("<stream:features>");
         let limits = if matches!(self.state, State::Binding(_)) {
-            login::push_bind_features(out);
+            bind::push_bind_features(out);
             self.config.limits.after_auth
         } else {
             let host = self.host.as_ref().and_then(|it| self.config.hosts.get(it));
