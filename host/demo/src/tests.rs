@@ -14,18 +14,19 @@ use serde_json::{Value, json};
 
 use super::*;
 
+/// Tokens and bodies.
+type Seen = Arc<Mutex<Vec<(String, Value)>>>;
+
 /// Plays Muster: remembers each request's token and body.
 struct FakeMuster {
     address: SocketAddr,
-    seen: Arc<Mutex<Vec<(String, Value)>>>,
+    seen: Seen,
 }
 
 impl FakeMuster {
     async fn start() -> Self {
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let answer = async |State(seen): State<Arc<Mutex<Vec<(String, Value)>>>>,
-                            headers: HeaderMap,
-                            body: Bytes| {
+        let seen = Seen::default();
+        let answer = async |State(seen): State<Seen>, headers: HeaderMap, body: Bytes| {
             let token = headers["authorization"].to_str().unwrap().to_owned();
             seen.lock()
                 .unwrap()
