@@ -1,0 +1,110 @@
+//! Loading plugins for tests.
+
+use std::path::Path;
+use std::pin::Pin;
+use std::process::Command;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use muster_plugin::{
+    Changes, EgressPolicy, Engine, EngineConfig, FetchError, Limits, Outcome, Plugin, Refresher,
+    Settings,
+};
+
+use crate::backend::Backend;
+
+/// One engine for all tests: it has a thread of its own.
+pub(crate) fn engine() -> &'static Engine {
+    static ENGINE: OnceLock<Engine> = OnceLock::new();
+    ENGINE.get_or_init(|| Engine::new(&EngineConfig::default()).unwrap())
+}
+
+/// The hostile component, built once.
+pub(crate) fn hostile_component() -> &'static [u8] {
+    static COMPONENT: OnceLock<Vec<u8>> = OnceLock::new();
+    COMPONENT.get_or_init(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        // A target directory of its own: the outer cargo may hold the other.
+        let target = root.join("target/hostile");
+        let built = Command::new(env!("CARGO"))
+            .current_dir(&root)
+            .args(["build", "--quiet", "--package", "muster-hostile"])
+            .args(["--target", "wasm32-wasip2", "--profile", "guest"])
+            .arg("--target-dir")
+            .arg(&target)
+            .env_remove("RUSTFLAGS")
+            .status()
+            .unwrap();
+        assert!(built.success(), "the hostile plugin does not compile");
+        std::fs::read(target.join("wasm32-wasip2/guest/muster_hostile.wasm")).unwrap()
+    })
+}
+
+/// Answers every entry as an online user with one new contact.
+pub(crate) struct Refreshing;
+
+impl Refresher for Refreshing {
+    fn refresh(
+        &self,
+        usernames: Vec<String>,
+    ) -> Pin<Box<dyn Future<Output = Vec<Outcome>> + Send + '_>> {
+        let outcome = |username: String| Outcome {
+            online: true,
+            result: match username.as_str() {
+                "marie" => Err(muster_plugin::Failure::Fetch(FetchError::Unavailable)),
+                _ => Ok(Changes {
+                    added: 1,
+                    ..Changes::default()
+                }),
+            },
+            username,
+        };
+        Box::pin(async move { usernames.into_iter().map(outcome).collect() })
+    }
+}
+
+pub(crate) fn settings(backend: &Backend, limits: Limits) -> Settings {
+    let url = format!("http://{}/contacts/%s", backend.address);
+    Settings {
+        name: "example.test".to_owned(),
+        config: vec![
+            ("http_roster_url".to_owned(), url.clone()),
+            ("domain".to_owned(), "example.test".to_owned()),
+            ("authority".to_owned(), backend.address.to_string()),
+        ],
+        egress: EgressPolicy::for_url(&url).unwrap(),
+        limits,
+        refresher: Arc::new(Refreshing),
+    }
+}
+
+pub(crate) async fn builtin(backend: &Backend, limits: Limits) -> Plugin {
+    let settings = settings(backend, limits);
+    Plugin::load(engine(), muster_builtin::COMPONENT, settings)
+        .await
+        .unwrap()
+}
+
+pub(crate) async fn hostile(backend: &Backend, limits: Limits) -> Plugin {
+    let settings = settings(backend, limits);
+    Plugin::load(engine(), hostile_component(), settings)
+        .await
+        .unwrap()
+}
+
+/// Deadlines that a test can wait for.
+pub(crate) fn quick() -> Limits {
+    Limits {
+        call: Duration::from_millis(1_000),
+        handle_call: Duration::from_millis(1_000),
+        ..Limits::default()
+    }
+}
+
+/// What a hostile guest saw.
+pub(crate) async fn seen(plugin: &Plugin, deed: &str) -> String {
+    match plugin.fetch(deed, None).await {
+        Err(FetchError::Malformed(text)) => text,
+        other => panic!("{deed}: {other:?}"),
+    }
+}
