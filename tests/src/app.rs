@@ -41,6 +41,7 @@ struct State {
 #[derive(Debug, Default)]
 struct Script {
     answers: HashMap<String, Answer>,
+    default: Option<Answer>,
     gates: HashMap<String, Gate>,
     passwords: HashMap<String, String>,
     auth_status: Option<u16>,
@@ -51,14 +52,20 @@ struct Script {
 impl App {
     /// Listens on a free loopback port.
     pub async fn start() -> App {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port");
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a loopback port");
         let address = listener.local_addr().expect("a bound address");
         let state = Arc::new(State {
             script: Mutex::default(),
             recorded: watch::Sender::new(0),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&state)));
-        App { address, state, accepting }
+        App {
+            address,
+            state,
+            accepting,
+        }
     }
 
     /// Where the app listens.
@@ -84,14 +91,22 @@ impl App {
     /// What a request for `user` is answered from now on. A user without an
     /// answer has no contacts.
     pub fn set_answer(&self, user: &str, answer: Answer) {
-        self.state.edit(|script| script.answers.insert(user.to_owned(), answer));
+        self.state
+            .edit(|script| script.answers.insert(user.to_owned(), answer));
+    }
+
+    /// What every user without an answer of their own has from now on.
+    pub fn set_default_contacts(&self, contacts: Value) {
+        self.state
+            .edit(|script| script.default = Some(Answer::Contacts(contacts)));
     }
 
     /// Lets requests for `user` arrive and be recorded, but answers them only
     /// after the gate opens; with the answer that held when they arrived.
     pub fn hold(&self, user: &str) -> Gate {
         let gate = Gate::closed();
-        self.state.edit(|script| script.gates.insert(user.to_owned(), gate.clone()));
+        self.state
+            .edit(|script| script.gates.insert(user.to_owned(), gate.clone()));
         gate
     }
 
@@ -103,7 +118,11 @@ impl App {
 
     /// Makes `POST /auth` accept this password.
     pub fn set_password(&self, user: &str, password: &str) {
-        self.state.edit(|script| script.passwords.insert(user.to_owned(), password.to_owned()));
+        self.state.edit(|script| {
+            script
+                .passwords
+                .insert(user.to_owned(), password.to_owned())
+        });
     }
 
     /// Makes `POST /auth` answer this status whatever the password;
@@ -168,13 +187,16 @@ impl State {
 impl Script {
     fn decide(&self, request: &Request) -> (Answer, Option<Gate>) {
         if request.path == "/auth" {
-            let status = self.auth_status.unwrap_or_else(|| self.judge(&request.body));
+            let status = self
+                .auth_status
+                .unwrap_or_else(|| self.judge(&request.body));
             return (Answer::Status(status), None);
         }
         let Some(user) = request.user() else {
             return (Answer::Status(404), None);
         };
-        let answer = self.answers.get(user).cloned().unwrap_or_else(Answer::no_contacts);
+        let answer = self.answers.get(user).or(self.default.as_ref()).cloned();
+        let answer = answer.unwrap_or_else(Answer::no_contacts);
         (answer, self.gates.get(user).cloned())
     }
 
@@ -182,7 +204,9 @@ impl Script {
         let Ok(claim) = serde_json::from_slice::<Value>(body) else {
             return 400;
         };
-        let known = claim["username"].as_str().and_then(|user| self.passwords.get(user));
+        let known = claim["username"]
+            .as_str()
+            .and_then(|user| self.passwords.get(user));
         match (known, claim["password"].as_str()) {
             (Some(right), Some(given)) if right == given => 200,
             _ => 401,
@@ -195,7 +219,9 @@ impl Script {
 /// The port was free a moment ago and is not in the range that the system hands
 /// out next, as far as one can tell; good enough for "connection refused".
 pub async fn closed_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port");
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a loopback port");
     listener.local_addr().expect("a bound address")
 }
 

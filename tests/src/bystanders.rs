@@ -59,7 +59,11 @@ impl Bystanders {
 }
 
 /// Sends messages to and fro until told to stop, a few a second; the round trips.
-async fn talk(mut one: Client, mut other: Client, mut stop: watch::Receiver<bool>) -> Vec<Duration> {
+async fn talk(
+    mut one: Client,
+    mut other: Client,
+    mut stop: watch::Receiver<bool>,
+) -> Vec<Duration> {
     let mut trips = Vec::new();
     loop {
         let start = Instant::now();
@@ -74,7 +78,10 @@ async fn talk(mut one: Client, mut other: Client, mut stop: watch::Receiver<bool
 }
 
 async fn say(from: &mut Client, to: &mut Client, number: usize) {
-    let message = format!("<message type='chat' to='{}' id='{number}'><body>{number}</body></message>", to.jid());
+    let message = format!(
+        "<message type='chat' to='{}' id='{number}'><body>{number}</body></message>",
+        to.jid()
+    );
     from.send(message).await;
     let number = number.to_string();
     let sender = from.jid().to_owned();

@@ -18,6 +18,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use framer::Framer;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use xmpp_parsers::minidom::Element;
@@ -121,7 +122,9 @@ impl Client {
 
     /// The bound resource.
     pub fn resource(&self) -> &str {
-        self.jid.split_once('/').map_or("", |(_, resource)| resource)
+        self.jid
+            .split_once('/')
+            .map_or("", |(_, resource)| resource)
     }
 
     /// Sends bytes in one piece. A peer that has closed already is no error
@@ -137,6 +140,19 @@ impl Client {
             // Lets the peer run, so that it reads the pieces one by one.
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Sends `bytes` every so often until the peer says something.
+    pub async fn send_until_answered(&mut self, bytes: &[u8], every: Duration) {
+        let answered = async {
+            while tokio::time::timeout(every, self.socket.readable())
+                .await
+                .is_err()
+            {
+                let _ = self.socket.write_all(bytes).await;
+            }
+        };
+        within("an answer to a drip", answered).await;
     }
 
     /// A new stream: sends its header and returns the features.
@@ -166,12 +182,14 @@ impl Client {
     ) -> Result<(), Box<Element>> {
         let last = match mechanism {
             Mechanism::Plain => {
-                self.auth("PLAIN", format!("\0{user}\0{password}").as_bytes()).await;
+                self.auth("PLAIN", format!("\0{user}\0{password}").as_bytes())
+                    .await;
                 self.element("the outcome of SASL").await
             }
             Mechanism::ScramSha1 | Mechanism::ScramSha256 => {
                 let mut exchange = ScramExchange::new(mechanism, "n,,", user, password);
-                self.auth(mechanism.name(), exchange.first().as_bytes()).await;
+                self.auth(mechanism.name(), exchange.first().as_bytes())
+                    .await;
                 let challenge = self.element("a SCRAM challenge").await;
                 if challenge.name() != "challenge" {
                     return Err(Box::new(challenge));
@@ -180,7 +198,10 @@ impl Client {
                 self.respond(answer.as_bytes()).await;
                 let outcome = self.element("the outcome of SASL").await;
                 if outcome.name() == "success" {
-                    assert!(exchange.verifies(&decode(&outcome)), "the host's signature is wrong");
+                    assert!(
+                        exchange.verifies(&decode(&outcome)),
+                        "the host's signature is wrong"
+                    );
                 }
                 outcome
             }
@@ -194,21 +215,38 @@ impl Client {
     /// Sends `<auth/>` with an initial response.
     pub async fn auth(&mut self, mechanism: &str, initial: &[u8]) {
         let text = BASE64.encode(initial);
-        self.send(format!("<auth xmlns='{}' mechanism='{mechanism}'>{text}</auth>", ns::SASL)).await;
+        self.send(format!(
+            "<auth xmlns='{}' mechanism='{mechanism}'>{text}</auth>",
+            ns::SASL
+        ))
+        .await;
     }
 
     /// Sends a SASL `<response/>`.
     pub async fn respond(&mut self, response: &[u8]) {
         let text = BASE64.encode(response);
-        self.send(format!("<response xmlns='{}'>{text}</response>", ns::SASL)).await;
+        self.send(format!("<response xmlns='{}'>{text}</response>", ns::SASL))
+            .await;
     }
 
     /// Binds a resource and remembers the JID.
     pub async fn bind(&mut self, resource: Option<&str>) {
-        let wish = resource.map(|resource| format!("<resource>{resource}</resource>")).unwrap_or_default();
-        let reply = self.iq("set", None, &format!("<bind xmlns='{}'>{wish}</bind>", ns::BIND)).await;
-        let jid = reply.get_child("bind", ns::BIND).and_then(|bind| bind.get_child("jid", ns::BIND));
-        self.jid = jid.unwrap_or_else(|| panic!("no JID in {}", show(&reply))).text();
+        let wish = resource
+            .map(|resource| format!("<resource>{resource}</resource>"))
+            .unwrap_or_default();
+        let reply = self
+            .iq(
+                "set",
+                None,
+                &format!("<bind xmlns='{}'>{wish}</bind>", ns::BIND),
+            )
+            .await;
+        let jid = reply
+            .get_child("bind", ns::BIND)
+            .and_then(|bind| bind.get_child("jid", ns::BIND));
+        self.jid = jid
+            .unwrap_or_else(|| panic!("no JID in {}", show(&reply)))
+            .text();
     }
 
     /// Sends an IQ and returns its reply, result or error; what comes before it
@@ -216,7 +254,8 @@ impl Client {
     pub async fn iq(&mut self, kind: &str, to: Option<&str>, payload: &str) -> Element {
         let id = self.fresh("iq");
         let to = to.map(|to| format!(" to='{to}'")).unwrap_or_default();
-        self.send(format!("<iq type='{kind}' id='{id}'{to}>{payload}</iq>")).await;
+        self.send(format!("<iq type='{kind}' id='{id}'{to}>{payload}</iq>"))
+            .await;
         self.expect("the reply to an IQ", |element| {
             element.name() == "iq"
                 && element.attr("id") == Some(&id)
@@ -227,7 +266,8 @@ impl Client {
 
     /// Asks for the roster, which makes this resource an interested one.
     pub async fn roster(&mut self) -> Element {
-        self.iq("get", None, "<query xmlns='jabber:iq:roster'/>").await
+        self.iq("get", None, "<query xmlns='jabber:iq:roster'/>")
+            .await
     }
 
     /// Sends initial presence and waits until the host has broadcast it, which
@@ -246,8 +286,14 @@ impl Client {
         let push = self.expect("a roster push", is_push).await;
         let id = push.attr("id").expect("a push has an id").to_owned();
         self.send(format!("<iq type='result' id='{id}'/>")).await;
-        let query = push.get_child("query", ns::ROSTER).expect("a push has a query");
-        assert_eq!(query.children().count(), 1, "RFC 6121, 2.1.6: one item a push");
+        let query = push
+            .get_child("query", ns::ROSTER)
+            .expect("a push has a query");
+        assert_eq!(
+            query.children().count(),
+            1,
+            "RFC 6121, 2.1.6: one item a push"
+        );
         query.children().next().expect("an item").clone()
     }
 
@@ -279,18 +325,37 @@ impl Client {
     pub async fn settle(&mut self) -> Vec<Element> {
         let id = self.fresh("settle");
         let to = self.jid.clone();
-        self.send(format!("<message to='{to}' id='{id}' type='chat'><body>settle</body></message>")).await;
-        self.expect("a message to oneself", |element| element.attr("id") == Some(&id)).await;
+        self.send(format!(
+            "<message to='{to}' id='{id}' type='chat'><body>settle</body></message>"
+        ))
+        .await;
+        self.expect("a message to oneself", |element| {
+            element.attr("id") == Some(&id)
+        })
+        .await;
         self.pending.drain(..).collect()
     }
 
-    /// A stream error with this condition, then the end of the stream, then the
-    /// end of the connection (RFC 6120, section 4.9.1.1). Returns the error.
-    pub async fn stream_error(&mut self, condition: &str) -> Element {
-        let error = self.expect("a stream error", |element| element.name() == "error").await;
+    /// A stream error with one of these conditions, then the end of the stream,
+    /// then the end of the connection (RFC 6120, section 4.9.1.1). A stream
+    /// header and elements that come before stay out of the way; the elements
+    /// stay pending. Returns the error.
+    pub async fn stream_error(&mut self, conditions: &[&str]) -> Element {
+        let error = loop {
+            match self.receive_for("a stream error").await {
+                Received::Element(element) if element.name() == "error" => break *element,
+                Received::Element(element) => self.pending.push_back(*element),
+                Received::Open(_) => {}
+                other => panic!("expected a stream error of {conditions:?}, got {other:?}"),
+            }
+        };
+        let condition = error
+            .children()
+            .find(|child| child.ns() == ns::STREAM_ERRORS && child.name() != "text");
+        let condition = condition.map(Element::name).unwrap_or_default();
         assert!(
-            error.get_child(condition, ns::STREAM_ERRORS).is_some(),
-            "expected {condition}, got {}",
+            conditions.contains(&condition),
+            "expected {conditions:?}, got {}",
             show(&error)
         );
         match self.receive().await {
@@ -301,6 +366,11 @@ impl Client {
             Received::End => error,
             other => panic!("expected the end of the connection after {condition}, got {other:?}"),
         }
+    }
+
+    /// What came and nobody waited for.
+    pub fn pending(&mut self) -> Vec<Element> {
+        self.pending.drain(..).collect()
     }
 
     /// Closes the stream properly and waits for the host to do the same.
@@ -343,7 +413,10 @@ impl Client {
             Received::Element(element) => *element,
             other => {
                 let pending: Vec<String> = self.pending.iter().map(show).collect();
-                panic!("{}: expected {what}, got {other:?} after {pending:?}", self.jid)
+                panic!(
+                    "{}: expected {what}, got {other:?} after {pending:?}",
+                    self.jid
+                )
             }
         }
     }
@@ -378,7 +451,9 @@ pub fn error_of(stanza: &Element) -> String {
     let error = stanza.get_child("error", ns::CLIENT);
     let error = error.unwrap_or_else(|| panic!("expected an error, got {}", show(stanza)));
     assert_eq!(stanza.attr("type"), Some("error"), "{}", show(stanza));
-    let condition = error.children().find(|child| child.ns() == ns::STANZA_ERRORS && child.name() != "text");
+    let condition = error
+        .children()
+        .find(|child| child.ns() == ns::STANZA_ERRORS && child.name() != "text");
     let condition = condition.unwrap_or_else(|| panic!("no condition in {}", show(stanza)));
     format!("{}/{}", error.attr("type").unwrap_or("?"), condition.name())
 }
@@ -387,7 +462,9 @@ pub fn error_of(stanza: &Element) -> String {
 pub fn failure_of(element: &Element) -> String {
     assert_eq!(element.name(), "failure", "{}", show(element));
     let condition = element.children().find(|child| child.name() != "text");
-    condition.map(|child| child.name().to_owned()).unwrap_or_default()
+    condition
+        .map(|child| child.name().to_owned())
+        .unwrap_or_default()
 }
 
 /// An element as text, for messages.

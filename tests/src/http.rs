@@ -55,7 +55,10 @@ impl Connection {
         let socket = within("an HTTP connection", TcpStream::connect(address)).await;
         let socket = socket.expect("the HTTP listener accepts");
         socket.set_nodelay(true).expect("a TCP socket");
-        Connection { socket, buffer: Vec::new() }
+        Connection {
+            socket,
+            buffer: Vec::new(),
+        }
     }
 
     /// Sends bytes. A peer that has closed already is no error: its reply, if
@@ -71,7 +74,10 @@ impl Connection {
 
     /// Whether the peer closes the connection without sending anything more.
     pub async fn is_closed(&mut self) -> bool {
-        let read = within("the end of an HTTP connection", self.socket.read_buf(&mut self.buffer));
+        let read = within(
+            "the end of an HTTP connection",
+            self.socket.read_buf(&mut self.buffer),
+        );
         !matches!(read.await, Ok(1..)) && self.buffer.is_empty()
     }
 
@@ -92,7 +98,11 @@ impl Connection {
         if (100..200).contains(&status) {
             return Box::pin(self.read_reply()).await;
         }
-        let mut reply = Reply { status, headers, body: Vec::new() };
+        let mut reply = Reply {
+            status,
+            headers,
+            body: Vec::new(),
+        };
         reply.body = self.read_body(&reply).await?;
         Some(reply)
     }
@@ -146,11 +156,19 @@ impl Connection {
 
 /// A request with the given fields, its `Host` and its `Content-Length`.
 pub fn request(method: &str, path: &str, fields: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
-    let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let host = if fields.contains("Host: ") { "" } else { "Host: localhost\r\n" };
+    let fields: String = fields
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
+    let host = if fields.contains("Host: ") {
+        ""
+    } else {
+        "Host: localhost\r\n"
+    };
     let length = body.len();
     let mut bytes =
-        format!("{method} {path} HTTP/1.1\r\n{host}{fields}Content-Length: {length}\r\n\r\n").into_bytes();
+        format!("{method} {path} HTTP/1.1\r\n{host}{fields}Content-Length: {length}\r\n\r\n")
+            .into_bytes();
     bytes.extend_from_slice(body);
     bytes
 }
@@ -162,7 +180,10 @@ pub fn request(method: &str, path: &str, fields: &[(&str, &str)], body: &[u8]) -
 pub async fn exchange(address: SocketAddr, bytes: &[u8]) -> Reply {
     let mut connection = Connection::open(address).await;
     connection.send(bytes).await;
-    connection.reply().await.expect("an HTTP reply, not the end of the connection")
+    connection
+        .reply()
+        .await
+        .expect("an HTTP reply, not the end of the connection")
 }
 
 /// Posts a body.
@@ -171,5 +192,7 @@ pub async fn post(address: SocketAddr, path: &str, fields: &[(&str, &str)], body
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
+    haystack
+        .windows(needle.len())
+        .position(|window| window == needle)
 }

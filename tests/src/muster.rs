@@ -78,7 +78,12 @@ impl Setup {
 
     /// The configuration file.
     pub fn text(&self) -> String {
-        let Setup { listen: [xmpp, http], hosts, sections, admin } = self;
+        let Setup {
+            listen: [xmpp, http],
+            hosts,
+            sections,
+            admin,
+        } = self;
         format!(
             "[xmpp]\nlisten = [\"{xmpp}\"]\nrequire_tls = false\n[http]\nlisten = [\"{http}\"]\n\
              [admin]\n{admin}\n{sections}{hosts}"
@@ -163,9 +168,17 @@ impl Summary {
     pub fn of(reply: &Reply) -> Summary {
         let summary = reply.json();
         assert_eq!(reply.status, 200, "{summary}");
-        let members = summary.as_object().expect("an object").keys().map(String::as_str);
+        let members = summary
+            .as_object()
+            .expect("an object")
+            .keys()
+            .map(String::as_str);
         let members: std::collections::BTreeSet<&str> = members.collect();
-        assert_eq!(members, ["errors", "message", "status", "updated"].into(), "{summary}");
+        assert_eq!(
+            members,
+            ["errors", "message", "status", "updated"].into(),
+            "{summary}"
+        );
         assert!(summary["message"].is_string(), "{summary}");
         Summary {
             status: summary["status"].as_str().expect("a status").to_owned(),
@@ -176,7 +189,11 @@ impl Summary {
 
     /// A summary to compare with.
     pub fn new(status: &str, updated: u64, errors: u64) -> Summary {
-        Summary { status: status.to_owned(), updated, errors }
+        Summary {
+            status: status.to_owned(),
+            updated,
+            errors,
+        }
     }
 }
 

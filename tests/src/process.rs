@@ -28,7 +28,12 @@ impl Process {
         let directory = tempfile::tempdir().expect("a directory");
         let config = directory.path().join("muster.toml");
         std::fs::write(&config, setup.clone().listen(xmpp, http).text()).expect("a file");
-        let mut process = Process { child: spawn(binary, &config), xmpp, http, directory };
+        let mut process = Process {
+            child: spawn(binary, &config),
+            xmpp,
+            http,
+            directory,
+        };
         process.wait_until_ready().await;
         process
     }
@@ -52,7 +57,9 @@ impl Process {
 
     /// Waits for the end of the process.
     pub async fn exit(&mut self) -> ExitStatus {
-        within("the process to end", self.child.wait()).await.expect("a child of this process")
+        within("the process to end", self.child.wait())
+            .await
+            .expect("a child of this process")
     }
 
     /// Kills it without warning and starts it again with the same file; returns
@@ -86,8 +93,14 @@ impl Process {
 
 /// Runs `binary` to its end and returns what it said.
 pub async fn run(binary: &Path, arguments: &[&str]) -> Output {
-    let output = Command::new(binary).args(arguments).stdin(Stdio::null()).kill_on_drop(true).output();
-    within("the command to end", output).await.expect("the binary runs")
+    let output = Command::new(binary)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    within("the command to end", output)
+        .await
+        .expect("the binary runs")
 }
 
 fn spawn(binary: &Path, config: &Path) -> Child {

@@ -10,7 +10,7 @@
 use crate::app::{Answer, App};
 use crate::client::{Client, Mechanism};
 use crate::muster::{ANYONE, Muster, Setup, Summary, refresh};
-use crate::{app, within};
+use crate::{app, http, within};
 use serde_json::{Map, Value};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -50,7 +50,11 @@ impl Stage {
     pub async fn shared() -> Stage {
         static SHARED: OnceLock<Shared> = OnceLock::new();
         static STAGES: AtomicUsize = AtomicUsize::new(1);
-        let start = || std::thread::spawn(start_shared).join().expect("the shared host starts");
+        let start = || {
+            std::thread::spawn(start_shared)
+                .join()
+                .expect("the shared host starts")
+        };
         let shared = SHARED.get_or_init(start);
         Stage {
             app: Arc::clone(&shared.app),
@@ -72,7 +76,13 @@ impl Stage {
     pub async fn around(app: Arc<App>, setup: &Setup) -> Stage {
         let muster = Arc::new(Muster::start(setup).await);
         let (xmpp, http) = (muster.xmpp(), muster.http());
-        Stage { app, muster: Some(muster), xmpp, http, tag: String::new() }
+        Stage {
+            app,
+            muster: Some(muster),
+            xmpp,
+            http,
+            tag: String::new(),
+        }
     }
 
     /// Where clients connect.
@@ -100,10 +110,19 @@ impl Stage {
         let Value::Object(contacts) = contacts else {
             panic!("contacts are an object, not {contacts}");
         };
-        let full = |key: String| if key.contains('@') { key } else { self.jid(&key) };
-        let contacts: Map<String, Value> =
-            contacts.into_iter().map(|(key, value)| (full(key), value)).collect();
-        self.app.set_contacts(&self.user(name), Value::Object(contacts));
+        let full = |key: String| {
+            if key.contains('@') {
+                key
+            } else {
+                self.jid(&key)
+            }
+        };
+        let contacts: Map<String, Value> = contacts
+            .into_iter()
+            .map(|(key, value)| (full(key), value))
+            .collect();
+        self.app
+            .set_contacts(&self.user(name), Value::Object(contacts));
     }
 
     /// What the app answers for a user from now on.
@@ -115,8 +134,9 @@ impl Stage {
     pub fn befriend(&self, names: &[&str]) {
         for name in names {
             let others = names.iter().filter(|other| *other != name);
-            let contacts: Map<String, Value> =
-                others.map(|other| ((*other).to_owned(), Value::Object(Map::new()))).collect();
+            let contacts: Map<String, Value> = others
+                .map(|other| ((*other).to_owned(), Value::Object(Map::new())))
+                .collect();
             self.contacts(name, Value::Object(contacts));
         }
     }
@@ -133,7 +153,14 @@ impl Stage {
 
     /// The same with a resource of the test's choice.
     pub async fn bound_as(&self, name: &str, resource: &str) -> Client {
-        Client::login(self.xmpp, &self.jid(name), "any", Some(resource), Mechanism::Plain).await
+        Client::login(
+            self.xmpp,
+            &self.jid(name),
+            "any",
+            Some(resource),
+            Mechanism::Plain,
+        )
+        .await
     }
 
     /// A bound session that has its roster and is available.
@@ -142,6 +169,39 @@ impl Stage {
         client.roster().await;
         client.available().await;
         client
+    }
+
+    /// A bound session that is available but never asked for its roster.
+    pub async fn online_without_roster(&self, name: &str) -> Client {
+        let mut client = self.bound(name).await;
+        client.available().await;
+        client
+    }
+
+    /// Asks the HTTP side something that it answers by itself. Whatever was sent
+    /// to it before had time to be read, though that is no proof that it was.
+    pub async fn ping_http(&self) {
+        let reply = http::exchange(self.http, &http::request("GET", "/healthz", &[], b"")).await;
+        assert_eq!(reply.status, 200);
+    }
+
+    /// Waits until the last session of a user that has closed its stream is no
+    /// longer bound. The proof is a message that comes back undeliverable.
+    pub async fn until_offline(&self, name: &str) {
+        let mut witness = self.bound("witness").await;
+        loop {
+            let id = witness.fresh("offline");
+            let to = self.jid(name);
+            witness
+                .send(format!(
+                    "<message to='{to}' id='{id}'><body>?</body></message>"
+                ))
+                .await;
+            let back = witness.settle().await;
+            if back.iter().any(|stanza| stanza.attr("id") == Some(&id)) {
+                return;
+            }
+        }
     }
 
     /// Asks for a refresh of these users of this stage.
@@ -165,7 +225,10 @@ impl Stage {
 }
 
 fn start_shared() -> Shared {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let (app, muster) = runtime.block_on(async {
         let app = Arc::new(App::start().await);
         let deserted = app::closed_address().await;
@@ -176,7 +239,11 @@ fn start_shared() -> Shared {
             .host(DESERTED, ANYONE, &format!("http://{deserted}/contacts/%s"));
         (Arc::clone(&app), Arc::new(Muster::start(&setup).await))
     });
-    Shared { app, muster, _runtime: runtime }
+    Shared {
+        app,
+        muster,
+        _runtime: runtime,
+    }
 }
 
 /// A roster, or the items of one: `jid subscription "name" [groups]`, sorted.

@@ -29,6 +29,8 @@ pub enum Answer {
     /// A proper head, then this many bytes of white space, which is valid at
     /// the start of any JSON document.
     Flood(u64),
+    /// The same without a length and without an end.
+    Endless,
 }
 
 impl Answer {

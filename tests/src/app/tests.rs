@@ -16,12 +16,19 @@ async fn contacts_come_with_a_validator_that_saves_the_body() {
     let app = App::start().await;
     app.set_contacts("john", json!({"marie@example.test": {}}));
     let first = get(&app, "john", "").await.expect("a reply");
-    assert_eq!((first.status, first.text()), (200, r#"{"marie@example.test":{}}"#.to_owned()));
+    assert_eq!(
+        (first.status, first.text()),
+        (200, r#"{"marie@example.test":{}}"#.to_owned())
+    );
     let etag = first.header("etag").expect("a validator").to_owned();
-    let second = get(&app, "john", &format!("If-None-Match: {etag}\r\n")).await.expect("a reply");
+    let second = get(&app, "john", &format!("If-None-Match: {etag}\r\n"))
+        .await
+        .expect("a reply");
     assert_eq!((second.status, second.body.len()), (304, 0));
     app.set_contacts("john", json!({}));
-    let third = get(&app, "john", &format!("If-None-Match: {etag}\r\n")).await.expect("a reply");
+    let third = get(&app, "john", &format!("If-None-Match: {etag}\r\n"))
+        .await
+        .expect("a reply");
     assert_eq!((third.status, third.text()), (200, "{}".to_owned()));
     assert_eq!(app.requests_for("john").len(), 3);
     assert_eq!(app.connections(), 3);
@@ -46,15 +53,24 @@ async fn faults_are_faulty() {
     let app = App::start().await;
     app.set_answer("short", Answer::wrong_length("{}", 1));
     app.set_answer("long", Answer::wrong_length("{}", 10));
-    app.set_answer("reset", Answer::Reset(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{".to_vec()));
-    app.set_answer("elsewhere", Answer::Redirect("http://elsewhere.test/".to_owned()));
+    app.set_answer(
+        "reset",
+        Answer::Reset(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{".to_vec()),
+    );
+    app.set_answer(
+        "elsewhere",
+        Answer::Redirect("http://elsewhere.test/".to_owned()),
+    );
     app.set_answer("flood", Answer::Flood(200_000));
     assert_eq!(get(&app, "short", "").await.expect("a reply").text(), "{");
     assert!(get(&app, "long", "").await.is_none());
     assert!(get(&app, "reset", "").await.is_none());
     let elsewhere = get(&app, "elsewhere", "").await.expect("a reply");
     assert_eq!(elsewhere.header("location"), Some("http://elsewhere.test/"));
-    assert_eq!(get(&app, "flood", "").await.expect("a reply").body.len(), 200_000);
+    assert_eq!(
+        get(&app, "flood", "").await.expect("a reply").body.len(),
+        200_000
+    );
 }
 
 #[tokio::test]
@@ -63,7 +79,9 @@ async fn passwords_are_judged() {
     app.set_password("john", "secret");
     let ask = async |password: &str| {
         let body = json!({"username": "john", "password": password}).to_string();
-        http::post(app.address(), "/auth", &[], body.as_bytes()).await.status
+        http::post(app.address(), "/auth", &[], body.as_bytes())
+            .await
+            .status
     };
     assert_eq!(ask("secret").await, 200);
     assert_eq!(ask("wrong").await, 401);

@@ -78,17 +78,29 @@ async fn read(socket: &mut TcpStream, buffer: &mut Vec<u8>, connection: usize) -
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
         .collect();
     let length = headers.iter().find(|(name, _)| name == "content-length");
-    let length = length.and_then(|(_, value)| value.parse().ok()).unwrap_or(0);
+    let length = length
+        .and_then(|(_, value)| value.parse().ok())
+        .unwrap_or(0);
     while buffer.len() < length {
         if socket.read_buf(buffer).await.ok()? == 0 {
             return None;
         }
     }
     let body = buffer.drain(..length).collect();
-    Some(Request { method, path, headers, body, connection })
+    Some(Request {
+        method,
+        path,
+        headers,
+        body,
+        connection,
+    })
 }
 
-async fn send(socket: &mut TcpStream, answer: Answer, known: Option<&str>) -> std::io::Result<Next> {
+async fn send(
+    socket: &mut TcpStream,
+    answer: Answer,
+    known: Option<&str>,
+) -> std::io::Result<Next> {
     match answer {
         Answer::Contacts(contacts) => {
             let body = contacts.to_string();
@@ -107,7 +119,9 @@ async fn send(socket: &mut TcpStream, answer: Answer, known: Option<&str>) -> st
         Answer::Status(status) => reply(socket, status, "", b"as told").await?,
         Answer::Redirect(url) => reply(socket, 302, &format!("Location: {url}\r\n"), b"").await?,
         Answer::Headers(count, contacts) => {
-            let fields: String = (0..count).map(|n| format!("X-Fill-{n}: abcdefgh\r\n")).collect();
+            let fields: String = (0..count)
+                .map(|n| format!("X-Fill-{n}: abcdefgh\r\n"))
+                .collect();
             reply(socket, 200, &fields, contacts.to_string().as_bytes()).await?;
         }
         Answer::Verbatim(bytes) => {
@@ -126,25 +140,37 @@ async fn send(socket: &mut TcpStream, answer: Answer, known: Option<&str>) -> st
             while socket.read(&mut [0; 512]).await? > 0 {}
             return Ok(Next::Close);
         }
-        Answer::Drip(contacts, pause) => drip(socket, contacts.to_string().as_bytes(), pause).await?,
-        Answer::Flood(bytes) => flood(socket, bytes).await?,
+        Answer::Drip(contacts, pause) => {
+            drip(socket, contacts.to_string().as_bytes(), pause).await?
+        }
+        Answer::Flood(bytes) => flood(socket, bytes, Some(bytes)).await?,
+        Answer::Endless => flood(socket, u64::MAX, None).await?,
     }
     Ok(Next::Another)
 }
 
 fn head(status: u16, fields: &str, length: Option<u64>) -> String {
-    let length = length.map(|bytes| format!("Content-Length: {bytes}\r\n")).unwrap_or_default();
+    let length = length
+        .map(|bytes| format!("Content-Length: {bytes}\r\n"))
+        .unwrap_or_default();
     format!("HTTP/1.1 {status} As Told\r\nContent-Type: application/json\r\n{fields}{length}\r\n")
 }
 
-async fn reply(socket: &mut TcpStream, status: u16, fields: &str, body: &[u8]) -> std::io::Result<()> {
+async fn reply(
+    socket: &mut TcpStream,
+    status: u16,
+    fields: &str,
+    body: &[u8],
+) -> std::io::Result<()> {
     let mut bytes = head(status, fields, Some(body.len() as u64)).into_bytes();
     bytes.extend_from_slice(body);
     socket.write_all(&bytes).await
 }
 
 async fn drip(socket: &mut TcpStream, body: &[u8], pause: Duration) -> std::io::Result<()> {
-    socket.write_all(head(200, "", Some(body.len() as u64)).as_bytes()).await?;
+    socket
+        .write_all(head(200, "", Some(body.len() as u64)).as_bytes())
+        .await?;
     for byte in body {
         socket.write_all(std::slice::from_ref(byte)).await?;
         tokio::time::sleep(pause).await;
@@ -152,13 +178,15 @@ async fn drip(socket: &mut TcpStream, body: &[u8], pause: Duration) -> std::io::
     Ok(())
 }
 
-async fn flood(socket: &mut TcpStream, bytes: u64) -> std::io::Result<()> {
-    socket.write_all(head(200, "", Some(bytes)).as_bytes()).await?;
+async fn flood(socket: &mut TcpStream, bytes: u64, length: Option<u64>) -> std::io::Result<()> {
+    socket.write_all(head(200, "", length).as_bytes()).await?;
     let blank = vec![b' '; 64 * 1024];
     let mut left = bytes;
     while left > 0 {
         let now = left.min(blank.len() as u64);
-        socket.write_all(&blank[..usize::try_from(now).expect("64 KiB")]).await?;
+        socket
+            .write_all(&blank[..usize::try_from(now).expect("64 KiB")])
+            .await?;
         left -= now;
     }
     Ok(())

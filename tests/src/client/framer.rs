@@ -45,7 +45,10 @@ impl Framer {
 
     /// Takes one tag off the unscanned bytes; false when there is none whole.
     fn step(&mut self) -> bool {
-        let Some(offset) = self.buffer[self.scanned..].iter().position(|byte| *byte == b'<') else {
+        let Some(offset) = self.buffer[self.scanned..]
+            .iter()
+            .position(|byte| *byte == b'<')
+        else {
             return false;
         };
         let start = self.scanned + offset;
@@ -61,7 +64,10 @@ impl Framer {
             return true;
         }
         self.depth = match (closes, empty) {
-            (true, _) => self.depth.checked_sub(1).expect("an end tag has a start tag"),
+            (true, _) => self
+                .depth
+                .checked_sub(1)
+                .expect("an end tag has a start tag"),
             (false, true) => self.depth,
             (false, false) => self.depth + 1,
         };
@@ -73,7 +79,8 @@ impl Framer {
             self.ready.push_back(Received::Open(header));
         } else if self.depth == 1 {
             let text = self.take(end);
-            self.ready.push_back(Received::Element(Box::new(parse(&text))));
+            self.ready
+                .push_back(Received::Element(Box::new(parse(&text))));
         }
         true
     }
@@ -91,9 +98,13 @@ pub(super) fn parse(text: &str) -> Element {
     let document = format!(
         "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>{text}</stream:stream>"
     );
-    let root: Element = document.parse().unwrap_or_else(|error| panic!("not XML: {error}: {text}"));
+    let root: Element = document
+        .parse()
+        .unwrap_or_else(|error| panic!("not XML: {error}: {text}"));
     let first = root.children().next();
-    first.unwrap_or_else(|| panic!("no element in {text:?}")).clone()
+    first
+        .unwrap_or_else(|| panic!("no element in {text:?}"))
+        .clone()
 }
 
 /// The length of the tag at the start of `bytes`; `None` if it is not all here.

@@ -41,11 +41,16 @@ impl Exchange {
     /// client-final-message, the answer to server-first-message.
     pub fn answer(&mut self, challenge: &str) -> String {
         let field = |name: &str| {
-            let value = challenge.split(',').find_map(|part| part.strip_prefix(name));
+            let value = challenge
+                .split(',')
+                .find_map(|part| part.strip_prefix(name));
             value.unwrap_or_else(|| panic!("no {name} in {challenge}"))
         };
         let nonce = field("r=");
-        assert!(nonce.len() > "fyko+d2lbbFgONRv9qkxdawL".len(), "the host adds to the nonce");
+        assert!(
+            nonce.len() > "fyko+d2lbbFgONRv9qkxdawL".len(),
+            "the host adds to the nonce"
+        );
         let salt = BASE64.decode(field("s=")).expect("a salt in base64");
         let iterations = field("i=").parse().expect("a number of iterations");
         let binding = BASE64.encode(&self.gs2);
@@ -54,21 +59,29 @@ impl Exchange {
         let salted = self.salt(&salt, iterations);
         let client_key = self.mac(&salted, b"Client Key");
         let signature = self.mac(&self.hash(&client_key), auth.as_bytes());
-        let proof: Vec<u8> = client_key.iter().zip(&signature).map(|(key, mask)| key ^ mask).collect();
+        let proof: Vec<u8> = client_key
+            .iter()
+            .zip(&signature)
+            .map(|(key, mask)| key ^ mask)
+            .collect();
         self.server_signature = self.mac(&self.mac(&salted, b"Server Key"), auth.as_bytes());
         format!("{without_proof},p={}", BASE64.encode(proof))
     }
 
     /// Whether server-final-message proves that the host knows the account.
     pub fn verifies(&self, last: &str) -> bool {
-        last.strip_prefix("v=").and_then(|text| BASE64.decode(text).ok()).as_ref()
+        last.strip_prefix("v=")
+            .and_then(|text| BASE64.decode(text).ok())
+            .as_ref()
             == Some(&self.server_signature)
     }
 
     fn salt(&self, salt: &[u8], iterations: u32) -> Vec<u8> {
         let password = self.password.as_bytes();
         match self.mechanism {
-            Mechanism::ScramSha1 => pbkdf2_hmac_array::<Sha1, 20>(password, salt, iterations).to_vec(),
+            Mechanism::ScramSha1 => {
+                pbkdf2_hmac_array::<Sha1, 20>(password, salt, iterations).to_vec()
+            }
             _ => pbkdf2_hmac_array::<Sha256, 32>(password, salt, iterations).to_vec(),
         }
     }

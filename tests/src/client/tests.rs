@@ -39,8 +39,8 @@ fn scram_answers_as_the_rfc_does() {
     let mut exchange = ScramExchange::new(Mechanism::ScramSha1, "n,,", "user", "pencil");
     assert_eq!(exchange.first(), "n,,n=user,r=fyko+d2lbbFgONRv9qkxdawL");
     // RFC 5802, section 5.
-    let answer = exchange
-        .answer("r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,s=QSXCR+Q6sek8bf92,i=4096");
+    let answer =
+        exchange.answer("r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,s=QSXCR+Q6sek8bf92,i=4096");
     assert_eq!(
         answer,
         "c=biws,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts="
@@ -55,13 +55,24 @@ async fn what_is_not_awaited_stays_pending() {
     let address = listener.local_addr().expect("an address");
     let peer = async {
         let (mut socket, _) = listener.accept().await.expect("a client");
-        socket.write_all(STREAM.as_bytes()).await.expect("it is read");
+        socket
+            .write_all(STREAM.as_bytes())
+            .await
+            .expect("it is read");
     };
     let script = async {
         let mut client = Client::connect(address, "example.test").await;
         assert_eq!(client.open().await.name(), "features");
-        client.pending.push_back("<presence xmlns='jabber:client'/>".parse().expect("XML"));
-        assert_eq!(client.expect("a message", |stanza| stanza.name() == "message").await.name(), "message");
+        client
+            .pending
+            .push_back("<presence xmlns='jabber:client'/>".parse().expect("XML"));
+        assert_eq!(
+            client
+                .expect("a message", |stanza| stanza.name() == "message")
+                .await
+                .name(),
+            "message"
+        );
         assert_eq!(client.element("what is left").await.name(), "presence");
         assert!(matches!(client.receive().await, Received::Close));
         assert!(matches!(client.receive().await, Received::End));

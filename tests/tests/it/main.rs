@@ -1,1 +1,31 @@
-//! placeholder
+//! The end-to-end tests: one binary, a module a subject.
+//!
+//! Each test drives the host over its sockets alone. Names say what must hold;
+//! the tests of `predecessor` are named after the fault that they keep away.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test reports a broken expectation by panicking"
+)]
+
+mod admin;
+mod backend;
+mod bind;
+mod client_tokio_xmpp;
+mod document;
+mod hostile;
+mod predecessor;
+mod presence;
+mod presence_privacy;
+mod process;
+mod refresh;
+mod roster;
+mod routing;
+mod sasl;
+mod server_iq;
+mod stamping;
+mod stream;
+mod url;
+mod xml;
