@@ -167,7 +167,7 @@ impl Value for Size {
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unit = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-        match unit.iter().find(|(size, _)| self.0 % size == 0) {
+        match unit.iter().find(|(size, _)| self.0.is_multiple_of(*size)) {
             Some((size, name)) => write!(f, "{}{name}", self.0 / size),
             None => write!(f, "{}B", self.0),
         }
