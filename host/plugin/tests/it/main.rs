@@ -1,6 +1,14 @@
 //! The sandbox with real components: the built-in one, and one that does what
 //! a plugin must not do, against an app that fails in every way.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a helper that fails fails the test"
+)]
+
 mod backend;
 mod fetch;
 mod handle;
