@@ -16,8 +16,9 @@ use crate::accept;
 use crate::refresh::Outcome;
 use crate::store::StoreState;
 
-/// The interfaces in the linker, without their versions. [`build`] and this
-/// list belong together; a test compares them.
+/// The interfaces in the linker, without their versions. It exists to name
+/// what is refused; what is listed here but missing in [`build`] is refused by
+/// the linker itself.
 const GRANTED: &[&str] = &[
     "muster:roster/rosters",
     "muster:roster/types",
