@@ -10,6 +10,7 @@ use crate::{app, within};
 use muster_server::Server;
 use muster_server::config::Config;
 use serde_json::{Value, json};
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -98,11 +99,16 @@ impl Default for Setup {
 }
 
 /// A running host.
-#[derive(Debug)]
 pub struct Muster {
     server: Server,
     xmpp: SocketAddr,
     http: SocketAddr,
+}
+
+impl fmt::Debug for Muster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Muster").field("xmpp", &self.xmpp).field("http", &self.http).finish_non_exhaustive()
+    }
 }
 
 impl Muster {
