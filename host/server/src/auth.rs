@@ -57,7 +57,9 @@ impl Authenticator {
     pub(crate) fn new(auth: config::Auth) -> Authenticator {
         match auth {
             config::Auth::Static { users } => Authenticator::Static(StaticUsers::new(users)),
-            config::Auth::Http { url, timeout } => Authenticator::Http(HttpAuthenticator::new(&url, timeout)),
+            config::Auth::Http { url, timeout } => {
+                Authenticator::Http(HttpAuthenticator::new(&url, timeout))
+            }
             config::Auth::Any => Authenticator::Any,
         }
     }
@@ -72,7 +74,11 @@ impl Authenticator {
     }
 
     /// What SCRAM needs to know of `account`. Asked only of hosts that offer SCRAM.
-    pub(crate) async fn credentials(&self, account: &BareJid, kind: ScramKind) -> CredentialsAnswer {
+    pub(crate) async fn credentials(
+        &self,
+        account: &BareJid,
+        kind: ScramKind,
+    ) -> CredentialsAnswer {
         match self {
             Authenticator::Static(users) => users.credentials(account, kind).await,
             Authenticator::Http(_) | Authenticator::Any => CredentialsAnswer::Unknown,
@@ -95,8 +101,19 @@ impl StaticUsers {
             config::Credential::Scram(credentials) => Some(Arc::clone(credentials)),
             config::Credential::Password(_) => None,
         });
-        let users = users.into_iter().map(|(name, credential)| (name, StaticUser { credential, derived: Arc::default() }));
-        StaticUsers { users: users.collect(), decoy }
+        let users = users.into_iter().map(|(name, credential)| {
+            (
+                name,
+                StaticUser {
+                    credential,
+                    derived: Arc::default(),
+                },
+            )
+        });
+        StaticUsers {
+            users: users.collect(),
+            decoy,
+        }
     }
 
     fn find(&self, account: &BareJid) -> Option<&StaticUser> {
@@ -115,10 +132,16 @@ impl StaticUsers {
 
     async fn verify(&self, account: &BareJid, offered: SecretString) -> Verdict {
         match self.find(account).map(|user| &user.credential) {
-            Some(config::Credential::Password(password)) => {
-                verdict(password.expose_secret().as_bytes().ct_eq(offered.expose_secret().as_bytes()).into())
+            Some(config::Credential::Password(password)) => verdict(
+                password
+                    .expose_secret()
+                    .as_bytes()
+                    .ct_eq(offered.expose_secret().as_bytes())
+                    .into(),
+            ),
+            Some(config::Credential::Scram(credentials)) => {
+                verify_stored(Arc::clone(credentials), offered).await
             }
-            Some(config::Credential::Scram(credentials)) => verify_stored(Arc::clone(credentials), offered).await,
             None => match &self.decoy {
                 Some(decoy) => match verify_stored(Arc::clone(decoy), offered).await {
                     Verdict::Accepted => Verdict::Rejected,
@@ -133,12 +156,19 @@ impl StaticUsers {
 /// Derives the keys from `offered` away from the executor's threads: it takes
 /// milliseconds, on purpose.
 async fn verify_stored(credentials: Arc<AccountCredentials>, offered: SecretString) -> Verdict {
-    let checked = tokio::task::spawn_blocking(move || credentials.verify_plain(offered.expose_secret()));
-    checked.await.map_or(Verdict::TemporarilyUnavailable, verdict)
+    let checked =
+        tokio::task::spawn_blocking(move || credentials.verify_plain(offered.expose_secret()));
+    checked
+        .await
+        .map_or(Verdict::TemporarilyUnavailable, verdict)
 }
 
 fn verdict(accepted: bool) -> Verdict {
-    if accepted { Verdict::Accepted } else { Verdict::Rejected }
+    if accepted {
+        Verdict::Accepted
+    } else {
+        Verdict::Rejected
+    }
 }
 
 impl StaticUser {
@@ -151,7 +181,8 @@ impl StaticUser {
         if let Some(credentials) = derived.get() {
             return credentials.clone();
         }
-        let deriving = tokio::task::spawn_blocking(move || derived.get_or_init(|| derive(&password)).clone());
+        let deriving =
+            tokio::task::spawn_blocking(move || derived.get_or_init(|| derive(&password)).clone());
         deriving.await.ok().flatten()
     }
 }
@@ -161,8 +192,14 @@ fn derive(password: &SecretString) -> Option<Arc<AccountCredentials>> {
     let mut salts = [[0; SALT_BYTES]; 2];
     getrandom::fill(salts.as_flattened_mut()).ok()?;
     // As many iterations as for accounts that do not exist.
-    let derived = AccountCredentials::from_password(password.expose_secret(), salts, DEFAULT_ITERATIONS);
-    derived.inspect_err(|error| tracing::error!(%error, "a configured password cannot be used for SCRAM")).ok().map(Arc::new)
+    let derived =
+        AccountCredentials::from_password(password.expose_secret(), salts, DEFAULT_ITERATIONS);
+    derived
+        .inspect_err(
+            |error| tracing::error!(%error, "a configured password cannot be used for SCRAM"),
+        )
+        .ok()
+        .map(Arc::new)
 }
 
 /// The app answers `POST {"username","password"}`: 200 yes, 401 or 403 no,
@@ -175,11 +212,21 @@ pub(crate) struct HttpAuthenticator {
 
 impl HttpAuthenticator {
     fn new(url: &url::Url, timeout: Duration) -> HttpAuthenticator {
-        let connector = HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().build();
-        let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
+        let connector = HttpsConnectorBuilder::new()
+            .with_webpki_roots()
+            .https_or_http()
+            .enable_http1()
+            .build();
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .build(connector);
         // Whatever `url` takes for an http(s) URL, `http` takes as well.
         let uri = url.as_str().parse().unwrap_or_default();
-        HttpAuthenticator { client, uri, timeout }
+        HttpAuthenticator {
+            client,
+            uri,
+            timeout,
+        }
     }
 
     async fn verify(&self, account: &BareJid, password: &SecretString) -> Verdict {
@@ -204,9 +251,14 @@ impl HttpAuthenticator {
         })
     }
 
-    async fn ask(&self, account: &BareJid, password: &SecretString) -> Result<StatusCode, hyper_util::client::legacy::Error> {
+    async fn ask(
+        &self,
+        account: &BareJid,
+        password: &SecretString,
+    ) -> Result<StatusCode, hyper_util::client::legacy::Error> {
         let username = account.node().map_or("", |node| node.as_str());
-        let question = serde_json::json!({ "username": username, "password": password.expose_secret() });
+        let question =
+            serde_json::json!({ "username": username, "password": password.expose_secret() });
         let question = Zeroizing::new(question.to_string());
         let mut request = Request::new(Full::new(Bytes::copy_from_slice(question.as_bytes())));
         *request.method_mut() = Method::POST;

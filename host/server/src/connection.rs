@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use muster_xmpp::error::{StanzaError, StreamCondition, StreamError};
-use muster_xmpp::session::{Action, BindRefusal, CredentialsAnswer, Session, SessionConfig, Verdict};
+use muster_xmpp::session::{
+    Action, BindRefusal, CredentialsAnswer, Session, SessionConfig, Verdict,
+};
 use muster_xmpp::stanza::{Presence, Stanza, StanzaKind};
 use muster_xmpp::{BareJid, FullJid, Jid, ResourcePart, encode, roster};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -74,7 +76,10 @@ struct Bound {
 enum Answer {
     Credentials(CredentialsAnswer),
     Verdict(Verdict),
-    Roster { loaded: Result<(), SourceError>, then: Then },
+    Roster {
+        loaded: Result<(), SourceError>,
+        then: Then,
+    },
 }
 
 /// What waits for the roster.
@@ -97,8 +102,19 @@ enum Event {
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// A connection that was just accepted. `entropy` as in [`Session::new`].
     pub(crate) fn new(stream: S, services: Arc<Services>, entropy: [u8; 32]) -> Connection<S> {
-        let session = Session::new(Arc::clone(&services.session_config), entropy, Instant::now());
-        Connection { stream, session, services, bound: None, pending: None, hung_up: false }
+        let session = Session::new(
+            Arc::clone(&services.session_config),
+            entropy,
+            Instant::now(),
+        );
+        Connection {
+            stream,
+            session,
+            services,
+            bound: None,
+            pending: None,
+            hung_up: false,
+        }
     }
 
     /// Serves the client until the stream ends.
@@ -114,10 +130,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Event::Mail(mail) => self.take(mail),
                 Event::Overflow => {
                     let error = StreamError::new(StreamCondition::PolicyViolation);
-                    self.session.close(Some(error.with_text("too much waits for this client; it does not read fast enough")));
+                    self.session.close(Some(error.with_text(
+                        "too much waits for this client; it does not read fast enough",
+                    )));
                 }
                 Event::Deadline => self.session.timeout(Instant::now()),
-                Event::Stop => self.session.close(Some(StreamCondition::SystemShutdown.into())),
+                Event::Stop => self
+                    .session
+                    .close(Some(StreamCondition::SystemShutdown.into())),
             }
         }
         self.finish().await;
@@ -126,7 +146,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Performs what the session asks for. False when the stream has ended.
     fn advance(&mut self) -> bool {
         while self.pending.is_none() {
-            let Some(action) = self.session.poll(Instant::now()) else { break };
+            let Some(action) = self.session.poll(Instant::now()) else {
+                break;
+            };
             if let Action::Close = action {
                 return false;
             }
@@ -136,7 +158,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     async fn next_event(&mut self) -> Event {
-        let Connection { stream, session, services, bound, pending, .. } = self;
+        let Connection {
+            stream,
+            session,
+            services,
+            bound,
+            pending,
+            ..
+        } = self;
         let deadline = session.deadline().map(tokio::time::Instant::from_std);
         let awaits = pending.is_some();
         let congested = session.output().len() >= OUTPUT_HIGH_WATER;
@@ -179,13 +208,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     })
                 }));
             }
-            Action::Bind { account, resource, .. } => {
+            Action::Bind {
+                account, resource, ..
+            } => {
                 let bound = self.bind(&account, &resource);
                 self.session.bound(bound);
             }
             Action::RosterGet { id, ver } => self.with_roster(Then::Get { id, known: ver }),
             Action::Presence(presence) => match &self.bound {
-                Some(bound) if Presences::needs_roster(&presence, bound.registration.user()) => self.with_roster(Then::Presence(presence)),
+                Some(bound) if Presences::needs_roster(&presence, bound.registration.user()) => {
+                    self.with_roster(Then::Presence(presence))
+                }
                 _ => self.presence(presence),
             },
             Action::Route(stanza) => self.route(&stanza),
@@ -198,11 +231,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let registration = Registration::new(&self.services, account, resource, mailbox)?;
         let jid = registration.jid().clone();
         tracing::debug!(%jid, "resource bound");
-        self.bound = Some(Bound { registration, inbox, pushes: 0 });
+        self.bound = Some(Bound {
+            registration,
+            inbox,
+            pushes: 0,
+        });
         if self.services.stop.is_cancelled() {
             // Bound behind the back of the drain, which tells bound sessions
             // by mail.
-            self.session.close(Some(StreamCondition::SystemShutdown.into()));
+            self.session
+                .close(Some(StreamCondition::SystemShutdown.into()));
         }
         Ok(jid)
     }
@@ -215,7 +253,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return self.proceed(Ok(()), then);
         }
         let rosters = Arc::clone(&self.services.rosters);
-        self.pending = Some(Box::pin(async move { Answer::Roster { loaded: rosters.load(&user).await, then } }));
+        self.pending = Some(Box::pin(async move {
+            Answer::Roster {
+                loaded: rosters.load(&user).await,
+                then,
+            }
+        }));
     }
 
     fn proceed(&mut self, loaded: Result<(), SourceError>, then: Then) {
@@ -223,23 +266,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match then {
             Then::Get { id, known } => {
                 let user = bound.registration.user();
-                self.services.rosters.answer_get(user, bound.registration.id(), id, known, loaded.err());
+                self.services.rosters.answer_get(
+                    user,
+                    bound.registration.id(),
+                    id,
+                    known,
+                    loaded.err(),
+                );
             }
             Then::Presence(presence) => self.presence(presence),
         }
     }
 
     fn presence(&mut self, presence: Presence) {
-        let Some(Bound { registration, .. }) = &self.bound else { return };
+        let Some(Bound { registration, .. }) = &self.bound else {
+            return;
+        };
         let (id, to) = (presence.id.clone(), presence.to.clone());
-        let owed = self.services.presences.handle(registration.user(), registration.id(), registration.jid(), presence);
+        let owed = self.services.presences.handle(
+            registration.user(),
+            registration.id(),
+            registration.jid(),
+            presence,
+        );
         if let Some(error) = owed {
             self.refuse(StanzaKind::Presence, id.as_deref(), to.as_ref(), &error);
         }
     }
 
     fn route(&mut self, stanza: &Stanza) {
-        let Some(Bound { registration, .. }) = &self.bound else { return };
+        let Some(Bound { registration, .. }) = &self.bound else {
+            return;
+        };
         let from = registration.jid();
         // A stanza to nobody is for the sender's own account (RFC 6120, section 10.3).
         let own;
@@ -255,7 +313,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    fn refuse(&mut self, kind: StanzaKind, id: Option<&str>, from: Option<&Jid>, error: &StanzaError) {
+    fn refuse(
+        &mut self,
+        kind: StanzaKind,
+        id: Option<&str>,
+        from: Option<&Jid>,
+        error: &StanzaError,
+    ) {
         if let Some(bound) = &self.bound {
             let to = Jid::from(bound.registration.jid().clone());
             let reply = encode::error_reply(kind, id, from, Some(&to), error);
@@ -294,11 +358,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.hung_up {
             return;
         }
-        let Connection { stream, session, .. } = &mut self;
+        let Connection {
+            stream, session, ..
+        } = &mut self;
         let output = session.output();
         let written = tokio::time::timeout(LAST_WORDS, async {
             poll_fn(|cx| drain(cx, stream, output)).await?;
-            poll_fn(|cx| Pin::new(&mut *stream).poll_shutdown(cx)).await.map_err(|_| HungUp)
+            poll_fn(|cx| Pin::new(&mut *stream).poll_shutdown(cx))
+                .await
+                .map_err(|_| HungUp)
         });
         if !matches!(written.await, Ok(Ok(()))) {
             tracing::debug!("the peer did not take the end of its stream");
@@ -317,13 +385,28 @@ impl Bound {
                     output.extend_from_slice(&stanza);
                 }
             }
-            Mail::Roster { id, known, snapshot } => {
+            Mail::Roster {
+                id,
+                known,
+                snapshot,
+            } => {
                 let to = Jid::from(jid.clone());
-                output.extend_from_slice(&roster::encode_result(&snapshot, &id, known.as_deref(), &to));
+                output.extend_from_slice(&roster::encode_result(
+                    &snapshot,
+                    &id,
+                    known.as_deref(),
+                    &to,
+                ));
             }
             Mail::RosterFailed { id, error } => {
                 let to = Jid::from(jid.clone());
-                output.extend_from_slice(&encode::error_reply(StanzaKind::Iq, Some(&id), None, Some(&to), &error));
+                output.extend_from_slice(&encode::error_reply(
+                    StanzaKind::Iq,
+                    Some(&id),
+                    None,
+                    Some(&to),
+                    &error,
+                ));
             }
             Mail::Pushes { old, new } => {
                 let to = Jid::from(jid.clone());
@@ -343,16 +426,22 @@ impl Bound {
 /// The receiver's side of the agreement about presence: its own roster must
 /// say that it sees the sender, at the moment at which it is written.
 fn may_see(user: &User, from: &BareJid) -> bool {
-    *from == user.account || user.state().sees(from)
+    *from == user.account || user.state().sees(from.as_str())
 }
 
 async fn inbox_event(bound: Option<&mut Bound>, congested: bool) -> Event {
-    let Some(bound) = bound else { return std::future::pending().await };
+    let Some(bound) = bound else {
+        return std::future::pending().await;
+    };
     if congested {
         bound.inbox.overflowed().await;
         return Event::Overflow;
     }
-    bound.inbox.receive().await.map_or(Event::Overflow, Event::Mail)
+    bound
+        .inbox
+        .receive()
+        .await
+        .map_or(Event::Overflow, Event::Mail)
 }
 
 /// The peer is gone, or the socket failed: nothing more to be done with it.
@@ -360,7 +449,12 @@ struct HungUp;
 
 /// Writes what there is and, if `read`, reads what comes. Ready when the
 /// session has something new, or has room for mail again.
-fn transfer<S>(cx: &mut Context<'_>, stream: &mut S, session: &mut Session, read: bool) -> Poll<Result<(), HungUp>>
+fn transfer<S>(
+    cx: &mut Context<'_>,
+    stream: &mut S,
+    session: &mut Session,
+    read: bool,
+) -> Poll<Result<(), HungUp>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -388,7 +482,11 @@ where
 }
 
 /// Writes `output` out.
-fn drain<S: AsyncWrite + Unpin>(cx: &mut Context<'_>, stream: &mut S, output: &mut BytesMut) -> Poll<Result<(), HungUp>> {
+fn drain<S: AsyncWrite + Unpin>(
+    cx: &mut Context<'_>,
+    stream: &mut S,
+    output: &mut BytesMut,
+) -> Poll<Result<(), HungUp>> {
     while !output.is_empty() {
         match ready!(Pin::new(&mut *stream).poll_write(cx, output)) {
             Ok(written) if written > 0 => output.advance(written),

@@ -24,7 +24,12 @@ pub(crate) struct Hosts {
 impl Hosts {
     /// The configuration has seen to it that domains are unique.
     pub(crate) fn new(hosts: impl IntoIterator<Item = VirtualHost>) -> Hosts {
-        Hosts { by_domain: hosts.into_iter().map(|host| (host.domain.clone(), Arc::new(host))).collect() }
+        Hosts {
+            by_domain: hosts
+                .into_iter()
+                .map(|host| (host.domain.clone(), Arc::new(host)))
+                .collect(),
+        }
     }
 
     /// The host of an account.
@@ -45,10 +50,20 @@ impl Hosts {
     /// The host that an HTTP request under `/roster_admin/` is for: the one
     /// whose domain the `Host` header names, or the only one there is.
     pub(crate) fn for_http(&self, head: &Parts) -> Option<Arc<VirtualHost>> {
-        let named = head.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
+        let named = head
+            .headers
+            .get(http::header::HOST)
+            .and_then(|host| host.to_str().ok());
         let named = named.and_then(|host| host.parse::<http::uri::Authority>().ok());
-        let named = named.and_then(|authority| DomainPart::new(authority.host()).ok().map(|domain| domain.into_owned()));
-        match (named.and_then(|domain| self.by_domain.get(&domain)), self.by_domain.len()) {
+        let named = named.and_then(|authority| {
+            DomainPart::new(authority.host())
+                .ok()
+                .map(|domain| domain.into_owned())
+        });
+        match (
+            named.and_then(|domain| self.by_domain.get(&domain)),
+            self.by_domain.len(),
+        ) {
             (Some(host), _) => Some(Arc::clone(host)),
             (None, 1) => self.by_domain.values().next().cloned(),
             (None, _) => None,

@@ -15,7 +15,12 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 
 /// Accepts connections until `stop`; `serve` is called for each and must not
 /// wait.
-pub(crate) async fn accept(listener: TcpListener, name: &'static str, stop: CancellationToken, mut serve: impl FnMut(TcpStream, SocketAddr)) {
+pub(crate) async fn accept(
+    listener: TcpListener,
+    name: &'static str,
+    stop: CancellationToken,
+    mut serve: impl FnMut(TcpStream, SocketAddr),
+) {
     loop {
         let accepted = tokio::select! {
             biased;
@@ -46,5 +51,8 @@ pub(crate) async fn accept(listener: TcpListener, name: &'static str, stop: Canc
 /// The peer was gone before it was accepted: the next one may be fine.
 fn is_of_one_connection(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    )
 }

@@ -102,8 +102,17 @@ pub(crate) fn mailbox(limits: MailboxLimits) -> (Mailbox, Inbox) {
     let (sender, receiver) = mpsc::channel(limits.messages.max(1));
     let waiting_bytes = Arc::new(AtomicUsize::new(0));
     let overflow = CancellationToken::new();
-    let inbox = Inbox { mails: receiver, waiting_bytes: Arc::clone(&waiting_bytes), overflow: overflow.clone() };
-    let mailbox = Mailbox { mails: sender, waiting_bytes, max_bytes: limits.bytes, overflow };
+    let inbox = Inbox {
+        mails: receiver,
+        waiting_bytes: Arc::clone(&waiting_bytes),
+        overflow: overflow.clone(),
+    };
+    let mailbox = Mailbox {
+        mails: sender,
+        waiting_bytes,
+        max_bytes: limits.bytes,
+        overflow,
+    };
     (mailbox, inbox)
 }
 
@@ -161,7 +170,8 @@ impl Inbox {
     }
 
     fn taken(&self, mail: &Mail) {
-        self.waiting_bytes.fetch_sub(mail.bytes(), Ordering::Relaxed);
+        self.waiting_bytes
+            .fetch_sub(mail.bytes(), Ordering::Relaxed);
     }
 }
 
@@ -175,16 +185,25 @@ mod tests {
 
     #[tokio::test]
     async fn the_message_bound_closes_the_stream_and_never_waits() {
-        let (mailbox, mut inbox) = mailbox(MailboxLimits { messages: 2, bytes: 1000 });
+        let (mailbox, mut inbox) = mailbox(MailboxLimits {
+            messages: 2,
+            bytes: 1000,
+        });
         assert!(mailbox.send(stanza(1)) && mailbox.send(stanza(1)));
         assert!(!mailbox.send(stanza(1)));
         assert!(inbox.receive().await.is_none());
-        assert!(!mailbox.send(stanza(1)), "a stream that was given up takes nothing more");
+        assert!(
+            !mailbox.send(stanza(1)),
+            "a stream that was given up takes nothing more"
+        );
     }
 
     #[tokio::test]
     async fn the_byte_bound_counts_what_waits() {
-        let (mailbox, mut inbox) = mailbox(MailboxLimits { messages: 10, bytes: 100 });
+        let (mailbox, mut inbox) = mailbox(MailboxLimits {
+            messages: 10,
+            bytes: 100,
+        });
         assert!(mailbox.send(stanza(60)));
         assert!(inbox.receive().await.is_some());
         assert!(mailbox.send(stanza(60)), "what was taken counts no longer");
@@ -194,7 +213,10 @@ mod tests {
 
     #[tokio::test]
     async fn one_large_stanza_passes_an_empty_mailbox() {
-        let (mailbox, mut inbox) = mailbox(MailboxLimits { messages: 10, bytes: 100 });
+        let (mailbox, mut inbox) = mailbox(MailboxLimits {
+            messages: 10,
+            bytes: 100,
+        });
         assert!(mailbox.send(stanza(500)));
         assert!(matches!(inbox.receive().await, Some(Mail::Stanza(bytes)) if bytes.len() == 500));
     }

@@ -9,7 +9,9 @@
 use std::sync::Arc;
 
 use muster_xmpp::error::{ErrorType, StanzaCondition, StanzaError};
-use muster_xmpp::presence::{Availability, Directed, Intent, TooManyDirected, audience, intent, sources};
+use muster_xmpp::presence::{
+    Availability, Directed, Intent, TooManyDirected, audience, intent, sources,
+};
 use muster_xmpp::roster::Snapshot;
 use muster_xmpp::stanza::{Presence, PresenceType, Stanza};
 use muster_xmpp::{BareJid, FullJid, Jid};
@@ -26,23 +28,43 @@ pub(crate) struct Presences {
 }
 
 impl Presences {
-    pub(crate) fn new(sessions: Arc<Sessions>, rosters: Arc<Rosters>, router: Arc<Router>) -> Presences {
-        Presences { sessions, rosters, router }
+    pub(crate) fn new(
+        sessions: Arc<Sessions>,
+        rosters: Arc<Rosters>,
+        router: Arc<Router>,
+    ) -> Presences {
+        Presences {
+            sessions,
+            rosters,
+            router,
+        }
     }
 
     /// Whether `presence` has to wait for the roster: a broadcast of a session
     /// whose user's roster is not known yet.
     pub(crate) fn needs_roster(presence: &Presence, user: &User) -> bool {
-        presence.to.is_none() && presence.type_ == PresenceType::Available && user.snapshot().is_none()
+        presence.to.is_none()
+            && presence.type_ == PresenceType::Available
+            && user.snapshot().is_none()
     }
 
     /// Does what the presence stanza of `session` says. Returns the error that
     /// the sender is owed, if any.
-    pub(crate) fn handle(&self, user: &User, session: SessionId, from: &FullJid, presence: Presence) -> Option<StanzaError> {
-        let now = self.sessions.change(user.account.as_str(), session, |resource| match resource.available {
-            Some(_) => Availability::Available,
-            None => Availability::Unavailable,
-        });
+    pub(crate) fn handle(
+        &self,
+        user: &User,
+        session: SessionId,
+        from: &FullJid,
+        presence: Presence,
+    ) -> Option<StanzaError> {
+        let now = self
+            .sessions
+            .change(user.account.as_str(), session, |resource| {
+                match resource.available {
+                    Some(_) => Availability::Available,
+                    None => Availability::Unavailable,
+                }
+            });
         // Taken over by a newer session: its farewell has been said.
         let now = now?;
         let to = presence.to.clone();
@@ -50,9 +72,14 @@ impl Presences {
             (Intent::Initial, _) => self.available(user, session, from, presence, true),
             (Intent::Update, _) => self.available(user, session, from, presence, false),
             (Intent::Withdraw, _) => self.withdraw(user, session, &presence),
-            (Intent::Direct, Some(to)) => return self.direct(user, session, from, presence, &to).err(),
+            (Intent::Direct, Some(to)) => {
+                return self.direct(user, session, from, presence, &to).err();
+            }
             (Intent::DirectUnavailable, Some(to)) => {
-                self.sessions.change(user.account.as_str(), session, |resource| resource.directed.forget(&to));
+                self.sessions
+                    .change(user.account.as_str(), session, |resource| {
+                        resource.directed.forget(&to)
+                    });
                 self.router.deliver(&Stanza::Presence(presence), from, &to);
             }
             (Intent::Probe, Some(to)) => self.probed(user, session, &to),
@@ -69,13 +96,22 @@ impl Presences {
         self.gone(user, resource, &Presence::unavailable());
     }
 
-    fn available(&self, user: &User, session: SessionId, from: &FullJid, presence: Presence, initial: bool) {
+    fn available(
+        &self,
+        user: &User,
+        session: SessionId,
+        from: &FullJid,
+        presence: Presence,
+        initial: bool,
+    ) {
         let presence = Arc::new(presence);
         let state = user.state();
-        let noted = self.sessions.change(user.account.as_str(), session, |resource| {
-            resource.available = Some(Arc::clone(&presence));
-            resource.mailbox.clone()
-        });
+        let noted = self
+            .sessions
+            .change(user.account.as_str(), session, |resource| {
+                resource.available = Some(Arc::clone(&presence));
+                resource.mailbox.clone()
+            });
         let Some(mailbox) = noted else { return };
         let snapshot = state.snapshot.clone().unwrap_or_default();
         self.broadcast(user, from, &presence, &snapshot);
@@ -92,19 +128,22 @@ impl Presences {
     /// To the user's own available resources and to the contacts that the
     /// roster lets see the user. Called under the user's state lock.
     fn broadcast(&self, user: &User, from: &FullJid, presence: &Presence, snapshot: &Snapshot) {
-        self.rosters.deliver_presence(from, presence, user.account.as_str());
+        self.rosters
+            .deliver_presence(from, presence, user.account.as_str());
         for contact in audience(snapshot) {
             self.rosters.deliver_presence(from, presence, contact.jid());
         }
     }
 
     fn withdraw(&self, user: &User, session: SessionId, presence: &Presence) {
-        let before = self.sessions.change(user.account.as_str(), session, |resource| {
-            let before = resource.clone();
-            resource.available = None;
-            resource.directed = Directed::default();
-            before
-        });
+        let before = self
+            .sessions
+            .change(user.account.as_str(), session, |resource| {
+                let before = resource.clone();
+                resource.available = None;
+                resource.directed = Directed::default();
+                before
+            });
         if let Some(before) = before {
             self.gone(user, before, presence);
         }
@@ -120,24 +159,47 @@ impl Presences {
             self.broadcast(user, &resource.jid, presence, &snapshot);
         }
         drop(state);
-        let covered = |account: &BareJid| was_available && snapshot.subscription(account).from();
+        let covered =
+            |account: &BareJid| was_available && snapshot.subscription(account.as_str()).from();
         for to in resource.directed.farewell(covered) {
-            let presence = Presence { to: Some(to.clone()), ..presence.clone() };
-            self.router.deliver(&Stanza::Presence(presence), &resource.jid, &to);
+            let presence = Presence {
+                to: Some(to.clone()),
+                ..presence.clone()
+            };
+            self.router
+                .deliver(&Stanza::Presence(presence), &resource.jid, &to);
         }
     }
 
-    fn direct(&self, user: &User, session: SessionId, from: &FullJid, presence: Presence, to: &Jid) -> Result<(), StanzaError> {
-        let remembered = self.sessions.change(user.account.as_str(), session, |resource| resource.directed.remember(to));
+    fn direct(
+        &self,
+        user: &User,
+        session: SessionId,
+        from: &FullJid,
+        presence: Presence,
+        to: &Jid,
+    ) -> Result<(), StanzaError> {
+        let remembered = self
+            .sessions
+            .change(user.account.as_str(), session, |resource| {
+                resource.directed.remember(to)
+            });
         if let Some(Err(TooManyDirected)) = remembered {
-            return Err(StanzaError::new(ErrorType::Wait, StanzaCondition::ResourceConstraint));
+            return Err(StanzaError::new(
+                ErrorType::Wait,
+                StanzaCondition::ResourceConstraint,
+            ));
         }
         self.router.deliver(&Stanza::Presence(presence), from, to);
         Ok(())
     }
 
     fn probed(&self, user: &User, session: SessionId, to: &Jid) {
-        let mailbox = self.sessions.change(user.account.as_str(), session, |resource| resource.mailbox.clone());
+        let mailbox = self
+            .sessions
+            .change(user.account.as_str(), session, |resource| {
+                resource.mailbox.clone()
+            });
         if let Some(mailbox) = mailbox {
             self.rosters.probe(to.to_bare().as_str(), user, &[mailbox]);
         }

@@ -28,17 +28,29 @@ impl Registration {
     ///
     /// # Errors
     /// [`BindRefusal`] when the account may not have another resource.
-    pub(crate) fn new(services: &Arc<Services>, account: &BareJid, resource: &ResourcePart, mailbox: Mailbox) -> Result<Registration, BindRefusal> {
+    pub(crate) fn new(
+        services: &Arc<Services>,
+        account: &BareJid,
+        resource: &ResourcePart,
+        mailbox: Mailbox,
+    ) -> Result<Registration, BindRefusal> {
         let (bound, replaced) = services.sessions.bind(account, resource, mailbox)?;
         let Some(user) = services.rosters.enter(account) else {
             services.sessions.unbind(account.as_str(), bound.id);
             return Err(BindRefusal::Malformed);
         };
         if let Some(replaced) = replaced {
-            replaced.mailbox.send(Mail::Close(StreamCondition::Conflict.into()));
+            replaced
+                .mailbox
+                .send(Mail::Close(StreamCondition::Conflict.into()));
             services.presences.farewell(&user, replaced);
         }
-        Ok(Registration { services: Arc::clone(services), user, jid: bound.jid, id: bound.id })
+        Ok(Registration {
+            services: Arc::clone(services),
+            user,
+            jid: bound.jid,
+            id: bound.id,
+        })
     }
 
     /// The user whose resource it is.

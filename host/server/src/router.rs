@@ -37,12 +37,20 @@ impl Router {
         if !self.hosts.is_local(to) {
             return owed(stanza, NO_SUCH_SERVER);
         }
-        let address = to.resource().map_or(Address::Bare, |resource| Address::Full(resource.as_str()));
+        let address = to
+            .resource()
+            .map_or(Address::Bare, |resource| Address::Full(resource.as_str()));
         let account = to.to_bare();
         let route = self.sessions.look(account.as_str(), |resources| {
-            let listed: SmallVec<[routing::Resource<'_>; 4]> = resources.iter().map(listed).collect();
+            let listed: SmallVec<[routing::Resource<'_>; 4]> =
+                resources.iter().map(listed).collect();
             let route = route(kind(stanza), address, &listed);
-            let mut chosen = listed.iter().zip(resources).enumerate().filter(|(place, (listed, _))| route.reaches(*place, listed)).peekable();
+            let mut chosen = listed
+                .iter()
+                .zip(resources)
+                .enumerate()
+                .filter(|(place, (listed, _))| route.reaches(*place, listed))
+                .peekable();
             if chosen.peek().is_some() {
                 // Encoded once; each mailbox gets a handle on the same bytes.
                 let encoded = encode::stanza(stanza, &Jid::from(from.clone()), to);
@@ -53,14 +61,17 @@ impl Router {
             route
         });
         match route {
-            Route::Offline | Route::Unavailable | Route::Server => owed(stanza, StanzaError::SERVICE_UNAVAILABLE),
+            Route::Offline | Route::Unavailable | Route::Server => {
+                owed(stanza, StanzaError::SERVICE_UNAVAILABLE)
+            }
             Route::One(_) | Route::NonNegative | Route::Available | Route::Drop => None,
         }
     }
 }
 
 /// There is no federation: other domains cannot be reached (RFC 6120, section 8.3.3.16).
-const NO_SUCH_SERVER: StanzaError = StanzaError::new(ErrorType::Cancel, StanzaCondition::RemoteServerNotFound);
+const NO_SUCH_SERVER: StanzaError =
+    StanzaError::new(ErrorType::Cancel, StanzaCondition::RemoteServerNotFound);
 
 fn kind(stanza: &Stanza) -> Kind {
     match stanza {
@@ -73,7 +84,10 @@ fn kind(stanza: &Stanza) -> Kind {
 fn listed(resource: &Resource) -> routing::Resource<'_> {
     routing::Resource {
         name: resource.jid.resource().as_str(),
-        priority: resource.available.as_ref().map(|presence| presence.priority),
+        priority: resource
+            .available
+            .as_ref()
+            .map(|presence| presence.priority),
     }
 }
 

@@ -120,16 +120,33 @@ impl Server {
                 connections.spawn(Connection::new(stream, Arc::clone(&services), entropy).run());
             }));
         }
-        let state = HttpState { hosts: Arc::clone(&services.hosts), tokens, limits: http_limits, metrics: metrics.clone(), draining: stop.clone() };
+        let state = HttpState {
+            hosts: Arc::clone(&services.hosts),
+            tokens,
+            limits: http_limits,
+            metrics: metrics.clone(),
+            draining: stop.clone(),
+        };
         let router = http::router(Arc::new(state));
         for listener in http {
             let (router, connections, draining) = (router.clone(), tasks.clone(), stop.clone());
             tasks.spawn(accept(listener, "http", stop.clone(), move |stream, _| {
-                connections.spawn(http::serve_connection(stream, router.clone(), http_limits, draining.clone()));
+                connections.spawn(http::serve_connection(
+                    stream,
+                    router.clone(),
+                    http_limits,
+                    draining.clone(),
+                ));
             }));
         }
         tasks.spawn(upkeep(metrics, stop));
-        Ok(Server { xmpp_addresses, http_addresses, services, tasks, drain })
+        Ok(Server {
+            xmpp_addresses,
+            http_addresses,
+            services,
+            tasks,
+            drain,
+        })
     }
 
     /// Where XMPP clients connect, in the order of the configuration.
@@ -147,11 +164,18 @@ impl Server {
     /// whether everything ended in that time.
     pub async fn shutdown(self) -> bool {
         self.services.stop.cancel();
-        self.services.sessions.close_all(&StreamCondition::SystemShutdown.into());
+        self.services
+            .sessions
+            .close_all(&StreamCondition::SystemShutdown.into());
         self.tasks.close();
-        let drained = tokio::time::timeout(self.drain, self.tasks.wait()).await.is_ok();
+        let drained = tokio::time::timeout(self.drain, self.tasks.wait())
+            .await
+            .is_ok();
         if !drained {
-            tracing::warn!(left = self.tasks.len(), "the drain took too long; what is left is cut");
+            tracing::warn!(
+                left = self.tasks.len(),
+                "the drain took too long; what is left is cut"
+            );
         }
         for host in self.services.hosts.iter() {
             host.plugin.shutdown(PLUGIN_DRAIN).await;
@@ -166,7 +190,9 @@ impl Drop for Server {
     }
 }
 
-async fn listen(addresses: &[SocketAddr]) -> Result<(Vec<TcpListener>, Vec<SocketAddr>), StartError> {
+async fn listen(
+    addresses: &[SocketAddr],
+) -> Result<(Vec<TcpListener>, Vec<SocketAddr>), StartError> {
     let mut listeners = Vec::with_capacity(addresses.len());
     let mut bound = Vec::with_capacity(addresses.len());
     for &address in addresses {
@@ -195,19 +221,41 @@ async fn services(config: Config) -> Result<Services, StartError> {
     for host in config.virtual_hosts {
         let port = Arc::new(RefreshPort::new(host.domain.clone(), &limits));
         let plugin = Arc::new(load_plugin(&engine, &host, &limits, Arc::clone(&port)).await?);
-        let source = Source::new(Arc::clone(&plugin), limits.refresh.concurrency, limits.backend.contacts);
+        let source = Source::new(
+            Arc::clone(&plugin),
+            limits.refresh.concurrency,
+            limits.backend.contacts,
+        );
         sources.insert(host.domain.clone(), Arc::new(source));
         ports.push(port);
-        hosts.push(VirtualHost { domain: host.domain, auth: Authenticator::new(host.auth), plugin });
+        hosts.push(VirtualHost {
+            domain: host.domain,
+            auth: Authenticator::new(host.auth),
+            plugin,
+        });
     }
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(StartError::Entropy)?;
     let session_config = SessionConfig {
         limits: stream_limits(&limits.xmpp),
-        hosts: hosts.iter().map(|host| (host.domain.clone(), Host { mechanisms: host.auth.mechanisms(), scram_iterations: DEFAULT_ITERATIONS })).collect(),
+        hosts: hosts
+            .iter()
+            .map(|host| {
+                (
+                    host.domain.clone(),
+                    Host {
+                        mechanisms: host.auth.mechanisms(),
+                        scram_iterations: DEFAULT_ITERATIONS,
+                    },
+                )
+            })
+            .collect(),
         // Plaintext listeners are on loopback: the configuration sees to it.
         secure: !config.xmpp.require_tls,
-        software: Software { name: "Muster".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
+        software: Software {
+            name: "Muster".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        },
         unknown_accounts: Secret::new(secret),
     };
     let hosts = Arc::new(Hosts::new(hosts));
@@ -217,7 +265,11 @@ async fn services(config: Config) -> Result<Services, StartError> {
         port.connect(&rosters);
     }
     let router = Arc::new(Router::new(Arc::clone(&hosts), Arc::clone(&sessions)));
-    let presences = Arc::new(Presences::new(Arc::clone(&sessions), Arc::clone(&rosters), Arc::clone(&router)));
+    let presences = Arc::new(Presences::new(
+        Arc::clone(&sessions),
+        Arc::clone(&rosters),
+        Arc::clone(&router),
+    ));
     Ok(Services {
         session_config: Arc::new(session_config),
         hosts,
@@ -225,18 +277,41 @@ async fn services(config: Config) -> Result<Services, StartError> {
         rosters,
         router,
         presences,
-        mailbox_limits: MailboxLimits { messages: limits.xmpp.mailbox_messages, bytes: limits.xmpp.mailbox_bytes },
+        mailbox_limits: MailboxLimits {
+            messages: limits.xmpp.mailbox_messages,
+            bytes: limits.xmpp.mailbox_bytes,
+        },
         stop: CancellationToken::new(),
     })
 }
 
-async fn load_plugin(engine: &Engine, host: &config::VirtualHost, limits: &config::Limits, port: Arc<RefreshPort>) -> Result<Plugin, StartError> {
+async fn load_plugin(
+    engine: &Engine,
+    host: &config::VirtualHost,
+    limits: &config::Limits,
+    port: Arc<RefreshPort>,
+) -> Result<Plugin, StartError> {
     let domain = &host.domain;
     let url = &host.roster.http_roster_url;
-    let egress = EgressPolicy::for_url(url).map_err(|source| StartError::RosterUrl { domain: domain.clone(), source })?;
+    let mut egress = EgressPolicy::for_url(url).map_err(|source| StartError::RosterUrl {
+        domain: domain.clone(),
+        source,
+    })?;
+    egress.allow_private = host.roster.allow_private_addresses;
     let settings = Settings {
         name: domain.to_string(),
-        config: vec![("http_roster_url".to_owned(), url.clone()), ("domain".to_owned(), domain.to_string())],
+        config: vec![
+            ("http_roster_url".to_owned(), url.clone()),
+            ("domain".to_owned(), domain.to_string()),
+            (
+                "max_contacts".to_owned(),
+                limits.backend.contacts.to_string(),
+            ),
+            (
+                "max_response_bytes".to_owned(),
+                limits.backend.response_bytes.to_string(),
+            ),
+        ],
         egress,
         limits: plugin_limits(limits),
         refresher: port,
@@ -245,11 +320,17 @@ async fn load_plugin(engine: &Engine, host: &config::VirtualHost, limits: &confi
         PluginSource::Builtin => Plugin::load(engine, muster_builtin::COMPONENT, settings).await,
         PluginSource::File(path) => {
             let component = tokio::fs::read(path).await;
-            let component = component.map_err(|source| StartError::ReadPlugin { path: path.clone(), source })?;
+            let component = component.map_err(|source| StartError::ReadPlugin {
+                path: path.clone(),
+                source,
+            })?;
             Plugin::load(engine, &component, settings).await
         }
     };
-    loaded.map_err(|source| StartError::LoadPlugin { domain: domain.clone(), source })
+    loaded.map_err(|source| StartError::LoadPlugin {
+        domain: domain.clone(),
+        source,
+    })
 }
 
 fn plugin_limits(limits: &config::Limits) -> muster_plugin::Limits {
@@ -271,7 +352,11 @@ fn plugin_limits(limits: &config::Limits) -> muster_plugin::Limits {
 }
 
 fn stream_limits(limits: &config::XmppLimits) -> limits::Limits {
-    let stanza = |limits: config::StanzaLimits| limits::StanzaLimits { bytes: limits.bytes, elements: limits.elements, depth: limits.depth };
+    let stanza = |limits: config::StanzaLimits| limits::StanzaLimits {
+        bytes: limits.bytes,
+        elements: limits.elements,
+        depth: limits.depth,
+    };
     limits::Limits {
         before_auth: stanza(limits.before_auth),
         after_auth: stanza(limits.after_auth),

@@ -79,10 +79,17 @@ impl Sessions {
     ///
     /// # Errors
     /// [`BindRefusal::TooManyResources`] when the account has its fill.
-    pub(crate) fn bind(&self, account: &BareJid, resource: &ResourcePart, mailbox: Mailbox) -> Result<(Resource, Option<Resource>), BindRefusal> {
+    pub(crate) fn bind(
+        &self,
+        account: &BareJid,
+        resource: &ResourcePart,
+        mailbox: Mailbox,
+    ) -> Result<(Resource, Option<Resource>), BindRefusal> {
         let mut shard = self.shard(account.as_str()).lock();
         let resources = shard.entry(account.as_str().into()).or_default();
-        let replaced = resources.iter().position(|bound| bound.jid.resource().as_str() == resource.as_str());
+        let replaced = resources
+            .iter()
+            .position(|bound| bound.jid.resource().as_str() == resource.as_str());
         if replaced.is_none() && resources.len() >= self.max_resources {
             return Err(BindRefusal::TooManyResources);
         }
@@ -124,9 +131,17 @@ impl Sessions {
 
     /// Changes one session's entry. `None` when it is gone or was taken over.
     /// `change` runs under the shard's lock.
-    pub(crate) fn change<R>(&self, account: &str, id: SessionId, change: impl FnOnce(&mut Resource) -> R) -> Option<R> {
+    pub(crate) fn change<R>(
+        &self,
+        account: &str,
+        id: SessionId,
+        change: impl FnOnce(&mut Resource) -> R,
+    ) -> Option<R> {
         let mut shard = self.shard(account).lock();
-        let resource = shard.get_mut(account)?.iter_mut().find(|bound| bound.id == id)?;
+        let resource = shard
+            .get_mut(account)?
+            .iter_mut()
+            .find(|bound| bound.id == id)?;
         Some(change(resource))
     }
 
@@ -167,17 +182,28 @@ mod tests {
     }
 
     fn any_mailbox() -> Mailbox {
-        mailbox(MailboxLimits { messages: 1, bytes: 1 }).0
+        mailbox(MailboxLimits {
+            messages: 1,
+            bytes: 1,
+        })
+        .0
     }
 
     #[test]
     fn a_resource_that_is_bound_twice_belongs_to_the_newer_session() {
         let sessions = Sessions::new(10);
-        let (old, none) = sessions.bind(&john(), &resource("phone"), any_mailbox()).unwrap();
+        let (old, none) = sessions
+            .bind(&john(), &resource("phone"), any_mailbox())
+            .unwrap();
         assert!(none.is_none());
-        let (new, replaced) = sessions.bind(&john(), &resource("phone"), any_mailbox()).unwrap();
+        let (new, replaced) = sessions
+            .bind(&john(), &resource("phone"), any_mailbox())
+            .unwrap();
         assert_eq!(replaced.unwrap().id, old.id);
-        assert!(sessions.unbind(john().as_str(), old.id).is_none(), "the old session no longer owns the entry");
+        assert!(
+            sessions.unbind(john().as_str(), old.id).is_none(),
+            "the old session no longer owns the entry"
+        );
         assert!(sessions.is_online(john().as_str()));
         assert!(sessions.unbind(john().as_str(), new.id).is_some());
         assert!(!sessions.is_online(john().as_str()));
@@ -187,9 +213,18 @@ mod tests {
     fn the_resource_limit_spares_the_resource_that_is_replaced() {
         let sessions = Sessions::new(2);
         for name in ["a", "b"] {
-            sessions.bind(&john(), &resource(name), any_mailbox()).unwrap();
+            sessions
+                .bind(&john(), &resource(name), any_mailbox())
+                .unwrap();
         }
-        assert!(matches!(sessions.bind(&john(), &resource("c"), any_mailbox()), Err(BindRefusal::TooManyResources)));
-        assert!(sessions.bind(&john(), &resource("b"), any_mailbox()).is_ok());
+        assert!(matches!(
+            sessions.bind(&john(), &resource("c"), any_mailbox()),
+            Err(BindRefusal::TooManyResources)
+        ));
+        assert!(
+            sessions
+                .bind(&john(), &resource("b"), any_mailbox())
+                .is_ok()
+        );
     }
 }

@@ -10,7 +10,9 @@ use metrics::{Unit, describe_counter, describe_gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Upper bounds of the latency histograms, in seconds.
-const LATENCY_BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
+const LATENCY_BUCKETS: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0,
+];
 
 /// The process's metrics.
 #[derive(Clone)]
@@ -23,7 +25,9 @@ impl Metrics {
     pub(crate) fn install() -> Metrics {
         static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
         let handle = HANDLE.get_or_init(|| {
-            let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), LATENCY_BUCKETS).ok()?;
+            let builder = PrometheusBuilder::new()
+                .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), LATENCY_BUCKETS)
+                .ok()?;
             let handle = builder.install_recorder().ok()?;
             describe();
             Some(handle)
@@ -33,7 +37,10 @@ impl Metrics {
 
     /// The Prometheus text format.
     pub(crate) fn render(&self) -> String {
-        self.0.as_ref().map(PrometheusHandle::render).unwrap_or_default()
+        self.0
+            .as_ref()
+            .map(PrometheusHandle::render)
+            .unwrap_or_default()
     }
 
     /// Folds what the histograms have gathered; to be called now and then, so
@@ -51,16 +58,64 @@ pub(crate) const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 fn describe() {
     muster_plugin::describe_metrics();
     describe_gauge!("muster_sessions", Unit::Count, "Bound resources");
-    describe_counter!("muster_connections_total", Unit::Count, "Connections accepted, by listener");
-    describe_counter!("muster_accept_errors_total", Unit::Count, "Failures to accept a connection, by listener");
-    describe_counter!("muster_streams_ended_total", Unit::Count, "Client streams that the server ended, by stream error condition");
-    describe_counter!("muster_stanzas_total", Unit::Count, "Stanzas from clients, by kind");
-    describe_counter!("muster_mailbox_overflows_total", Unit::Count, "Streams given up because too much waited for them");
-    describe_counter!("muster_logins_total", Unit::Count, "Ended SASL exchanges, by outcome");
-    describe_counter!("muster_http_auth_total", Unit::Count, "Logins that the app was asked about, by outcome");
-    describe_counter!("muster_roster_pushes_total", Unit::Count, "Roster pushes written to clients");
-    describe_counter!("muster_roster_contacts_skipped_total", Unit::Count, "Entries of the app's answers that are not contacts");
-    describe_counter!("muster_refreshed_users_total", Unit::Count, "Distinct users of refreshes, by outcome");
-    describe_counter!("muster_admin_requests_total", Unit::Count, "Requests under /roster_admin/, by outcome");
-    describe_counter!("muster_http_connection_errors_total", Unit::Count, "HTTP connections that ended in an error");
+    describe_counter!(
+        "muster_connections_total",
+        Unit::Count,
+        "Connections accepted, by listener"
+    );
+    describe_counter!(
+        "muster_accept_errors_total",
+        Unit::Count,
+        "Failures to accept a connection, by listener"
+    );
+    describe_counter!(
+        "muster_streams_ended_total",
+        Unit::Count,
+        "Client streams that the server ended, by stream error condition"
+    );
+    describe_counter!(
+        "muster_stanzas_total",
+        Unit::Count,
+        "Stanzas from clients, by kind"
+    );
+    describe_counter!(
+        "muster_mailbox_overflows_total",
+        Unit::Count,
+        "Streams given up because too much waited for them"
+    );
+    describe_counter!(
+        "muster_logins_total",
+        Unit::Count,
+        "Ended SASL exchanges, by outcome"
+    );
+    describe_counter!(
+        "muster_http_auth_total",
+        Unit::Count,
+        "Logins that the app was asked about, by outcome"
+    );
+    describe_counter!(
+        "muster_roster_pushes_total",
+        Unit::Count,
+        "Roster pushes written to clients"
+    );
+    describe_counter!(
+        "muster_roster_contacts_skipped_total",
+        Unit::Count,
+        "Entries of the app's answers that are not contacts"
+    );
+    describe_counter!(
+        "muster_refreshed_users_total",
+        Unit::Count,
+        "Distinct users of refreshes, by outcome"
+    );
+    describe_counter!(
+        "muster_admin_requests_total",
+        Unit::Count,
+        "Requests under /roster_admin/, by outcome"
+    );
+    describe_counter!(
+        "muster_http_connection_errors_total",
+        Unit::Count,
+        "HTTP connections that ended in an error"
+    );
 }

@@ -11,6 +11,7 @@
 
 #![forbid(unsafe_code)]
 
+mod address;
 pub mod decoder;
 pub mod encode;
 pub mod error;

@@ -188,8 +188,10 @@ impl Scene {
             "\nLog in, for example as john:\n  \
              profanity  /connect john@{domain} server {host} port {port} tls disable\n  \
              Gajim      Add account, then Advanced: host {host}, port {port}, type Plain\n  \
-             slixmpp    client = slixmpp.ClientXMPP(\"john@{domain}\", \"john-secret\")\n             \
+             slixmpp    plain = {{\"feature_mechanisms\": {{\"unencrypted_scram\": True}}}}\n             \
+             client = slixmpp.ClientXMPP(\"john@{domain}\", \"john-secret\", plugin_config=plain)\n             \
              client.enable_starttls = client.enable_direct_tls = False\n             \
+             client.enable_plaintext = True\n             \
              client.connect(\"{host}\", {port})\n\n\
              Change the lists and see the clients follow:\n  \
              curl -H 'Content-Type: application/json' -d '{{\"user\":\"john\",\"contact\":\"aaron\",\"group\":\"Work\"}}' http://{app}/befriend\n  \

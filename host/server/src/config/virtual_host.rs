@@ -70,6 +70,9 @@ pub struct Roster {
     /// Where the contacts of a user are; parses as a [`UrlTemplate`]. Its origin is all that the
     /// plugin may reach.
     pub http_roster_url: String,
+    /// Whether the *name* in `http_roster_url` may resolve to a loopback or private address. An
+    /// address written out, and `localhost`, need no permission. Default false.
+    pub allow_private_addresses: bool,
 }
 
 /// Where a plugin comes from.
@@ -308,6 +311,7 @@ impl Roster {
         Some(Self {
             plugin: plugin?,
             http_roster_url: url?.value,
+            allow_private_addresses: section.value("allow_private_addresses", false),
         })
     }
 }

@@ -30,8 +30,14 @@ impl Tokens {
     /// `allow_unauthenticated` lets everyone in; the configuration accepts it
     /// on loopback listeners only.
     pub(crate) fn new(tokens: &[SecretString], allow_unauthenticated: bool) -> Tokens {
-        let digests = tokens.iter().map(|token| Sha256::digest(token.expose_secret()).into()).collect();
-        Tokens { digests, allow_unauthenticated }
+        let digests = tokens
+            .iter()
+            .map(|token| Sha256::digest(token.expose_secret()).into())
+            .collect();
+        Tokens {
+            digests,
+            allow_unauthenticated,
+        }
     }
 
     /// Whether `Authorization: Bearer …` carries one of the tokens. Compares
@@ -40,11 +46,19 @@ impl Tokens {
         if self.allow_unauthenticated {
             return true;
         }
-        let Some(offered) = headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes())) else {
+        let Some(offered) = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| bearer(value.as_bytes()))
+        else {
             return false;
         };
         let offered: [u8; 32] = Sha256::digest(offered).into();
-        let found = self.digests.iter().fold(subtle::Choice::from(0), |found, digest| found | digest.ct_eq(&offered));
+        let found = self
+            .digests
+            .iter()
+            .fold(subtle::Choice::from(0), |found, digest| {
+                found | digest.ct_eq(&offered)
+            });
         found.into()
     }
 }
@@ -53,7 +67,9 @@ impl Tokens {
 /// case-insensitive by RFC 9110, section 11.1).
 fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, credentials) = value.split_at_checked(7)?;
-    scheme.eq_ignore_ascii_case(b"bearer ").then(|| credentials.trim_ascii())
+    scheme
+        .eq_ignore_ascii_case(b"bearer ")
+        .then(|| credentials.trim_ascii())
 }
 
 /// Serves one request under `/roster_admin/`.
@@ -66,7 +82,7 @@ pub(crate) async fn handle(State(state): State<Arc<HttpState>>, request: Request
     let Some(host) = state.hosts.for_http(&head) else {
         return answer::error(
             StatusCode::MISDIRECTED_REQUEST,
-            "several virtual hosts are served here: name one by the Host header (its domain or its http_host)",
+            "several virtual hosts are served here: name one by the Host header",
         );
     };
     let body = match read_body(&head.headers, body, &state).await {
@@ -83,19 +99,34 @@ pub(crate) async fn handle(State(state): State<Arc<HttpState>>, request: Request
 async fn read_body(headers: &HeaderMap, body: Body, state: &HttpState) -> Result<Bytes, Response> {
     let limits = state.limits;
     let too_large = || {
-        let message = format!("the body is larger than {} bytes; send the users in several requests", limits.body_bytes);
+        let message = format!(
+            "the body is larger than {} bytes; send the users in several requests",
+            limits.body_bytes
+        );
         answer::error_and_close(StatusCode::PAYLOAD_TOO_LARGE, &message)
     };
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|bytes| bytes > limits.body_bytes as u64) {
         return Err(too_large());
     }
-    let collected = tokio::time::timeout(limits.body_timeout, Limited::new(body, limits.body_bytes).collect()).await;
+    let collected = tokio::time::timeout(
+        limits.body_timeout,
+        Limited::new(body, limits.body_bytes).collect(),
+    )
+    .await;
     match collected {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(answer::error_and_close(StatusCode::BAD_REQUEST, "the body could not be read to its end")),
-        Err(_) => Err(answer::error_and_close(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
+        Ok(Err(_)) => Err(answer::error_and_close(
+            StatusCode::BAD_REQUEST,
+            "the body could not be read to its end",
+        )),
+        Err(_) => Err(answer::error_and_close(
+            StatusCode::REQUEST_TIMEOUT,
+            "the body did not arrive in time",
+        )),
     }
 }
 
@@ -121,7 +152,9 @@ fn refused(error: &HandleError) -> Response {
     };
     let mut response = answer::error(status, &format!("the plugin did not answer: {error}"));
     if status == StatusCode::SERVICE_UNAVAILABLE {
-        response.headers_mut().insert(header::RETRY_AFTER, http::HeaderValue::from_static("5"));
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, http::HeaderValue::from_static("5"));
     }
     response
 }
@@ -138,11 +171,27 @@ mod tests {
 
     #[test]
     fn only_a_configured_token_is_admitted() {
-        let tokens = Tokens::new(&["first".to_owned().into(), "second".to_owned().into()], false);
-        for admitted in ["Bearer first", "Bearer second", "bearer second", "BEARER  first "] {
+        let tokens = Tokens::new(
+            &["first".to_owned().into(), "second".to_owned().into()],
+            false,
+        );
+        for admitted in [
+            "Bearer first",
+            "Bearer second",
+            "bearer second",
+            "BEARER  first ",
+        ] {
             assert!(tokens.admit(&headers(admitted)), "{admitted}");
         }
-        for refused in ["Bearer", "Bearer ", "Bearer firs", "Bearer firstt", "Basic first", "first", "Bearerfirst"] {
+        for refused in [
+            "Bearer",
+            "Bearer ",
+            "Bearer firs",
+            "Bearer firstt",
+            "Basic first",
+            "first",
+            "Bearerfirst",
+        ] {
             assert!(!tokens.admit(&headers(refused)), "{refused}");
         }
         assert!(!tokens.admit(&HeaderMap::new()));

@@ -6,31 +6,51 @@ use http::{HeaderValue, StatusCode, header};
 
 /// An error answer: `{"status":"error","message":…,"updated":0,"errors":0}`.
 pub(crate) fn error(status: StatusCode, message: &str) -> Response {
-    let body = serde_json::json!({ "status": "error", "message": message, "updated": 0, "errors": 0 });
-    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+    let body =
+        serde_json::json!({ "status": "error", "message": message, "updated": 0, "errors": 0 });
+    (
+        status,
+        [(header::CONTENT_TYPE, "application/json")],
+        body.to_string(),
+    )
+        .into_response()
 }
 
 /// An error answer after which the connection closes, because the rest of the
 /// request is not read.
 pub(crate) fn error_and_close(status: StatusCode, message: &str) -> Response {
     let mut response = error(status, message);
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+        .headers_mut()
+        .insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
 /// Not authenticated: says nothing about what was asked (RFC 6750, section 3).
 pub(crate) fn unauthorized() -> Response {
-    let mut response = error_and_close(StatusCode::UNAUTHORIZED, "send Authorization: Bearer with one of the configured admin tokens");
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"muster\""));
+    let mut response = error_and_close(
+        StatusCode::UNAUTHORIZED,
+        "send Authorization: Bearer with one of the configured admin tokens",
+    );
+    response.headers_mut().insert(
+        header::WWW_AUTHENTICATE,
+        HeaderValue::from_static("Bearer realm=\"muster\""),
+    );
     response
 }
 
 /// No such route.
 pub(crate) async fn not_found() -> Response {
-    error(StatusCode::NOT_FOUND, "no such path; Muster serves /roster_admin/refresh, /healthz, /readyz and /metrics")
+    error(
+        StatusCode::NOT_FOUND,
+        "no such path; Muster serves /roster_admin/refresh, /healthz, /readyz and /metrics",
+    )
 }
 
 /// The route exists, the method does not. axum adds `Allow`.
 pub(crate) async fn method_not_allowed() -> Response {
-    error(StatusCode::METHOD_NOT_ALLOWED, "this path does not take that method")
+    error(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "this path does not take that method",
+    )
 }

@@ -27,5 +27,12 @@ pub(crate) async fn metrics(State(state): State<Arc<HttpState>>, headers: Header
     if !state.tokens.admit(&headers) {
         return answer::unauthorized();
     }
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.metrics.render()).into_response()
+    (
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        state.metrics.render(),
+    )
+        .into_response()
 }

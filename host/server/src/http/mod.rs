@@ -63,7 +63,12 @@ pub(crate) fn router(state: Arc<HttpState>) -> Router {
 ///
 /// Faults of the peer (a malformed head, a head that takes too long) are
 /// answered by hyper with 400, 408 or 431 and end the connection.
-pub(crate) async fn serve_connection(stream: TcpStream, router: Router, limits: HttpLimits, draining: CancellationToken) {
+pub(crate) async fn serve_connection(
+    stream: TcpStream,
+    router: Router,
+    limits: HttpLimits,
+    draining: CancellationToken,
+) {
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)

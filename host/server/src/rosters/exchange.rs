@@ -9,62 +9,68 @@
 use std::sync::Arc;
 
 use muster_xmpp::encode;
-use muster_xmpp::roster::{Change, Snapshot, Subscription};
+use muster_xmpp::presence::{Flow, Turn};
 use muster_xmpp::stanza::Presence;
-use muster_xmpp::{BareJid, FullJid, Jid};
+use muster_xmpp::{FullJid, Jid};
 
 use super::{Rosters, User};
 use crate::mailbox::{Mail, Mailbox};
 use crate::sessions::Resource;
 
-/// A change's subscriptions, before and after.
-struct Turnabout<'a> {
-    contact: &'a str,
-    was: Subscription,
-    is: Subscription,
-}
-
-fn turnabouts<'a>(old: &'a Snapshot, changes: &'a [Change<'a>]) -> impl Iterator<Item = Turnabout<'a>> {
-    let subscription = |snapshot: &Snapshot, jid: &BareJid| snapshot.get(jid).map_or(Subscription::None, |item| item.subscription());
-    changes.iter().map(move |change| {
-        let item = change.item();
-        let (was, is) = match change {
-            Change::Added(_) => (Subscription::None, item.subscription()),
-            Change::Removed(_) => (item.subscription(), Subscription::None),
-            Change::Changed(_) => {
-                let was = item.to_bare().map_or(Subscription::None, |jid| subscription(old, &jid));
-                (was, item.subscription())
-            }
-        };
-        Turnabout { contact: item.jid(), was, is }
-    })
+/// A contact with whom presence ends, and what the contact's roster said just
+/// before: whether there is anything to take back.
+pub(super) struct Parting {
+    contact: Arc<User>,
+    /// The contact saw the user.
+    was_seen: bool,
+    /// The user saw the contact.
+    was_seeing: bool,
 }
 
 impl Rosters {
+    /// Notes what will have to be taken back, **before** the new roster is put
+    /// in. When both users drop each other at the same moment, at least one of
+    /// the two still finds the other's old roster, and nobody is left looking
+    /// available; that both find it is harmless.
+    pub(super) fn partings(&self, user: &User, turns: &[Turn<'_>]) -> Vec<Parting> {
+        let account = user.account.as_str();
+        let ending = turns
+            .iter()
+            .filter(|turn| turn.sending == Flow::Ends || turn.seeing == Flow::Ends);
+        let parting = |turn: &Turn<'_>| {
+            let contact = self.find(turn.contact)?;
+            let (was_seen, was_seeing) = {
+                let state = contact.state();
+                (
+                    turn.sending == Flow::Ends && state.sees(account),
+                    turn.seeing == Flow::Ends && state.sends_to(account),
+                )
+            };
+            Some(Parting {
+                contact,
+                was_seen,
+                was_seeing,
+            })
+        };
+        ending.filter_map(parting).collect()
+    }
+
     /// Tells the contacts who now see the user that the user is here, and
-    /// those who no longer do that the user is gone. Called under the user's
-    /// state lock, so that no broadcast of the user comes in between.
-    pub(super) fn exchange_sending(&self, user: &User, old: &Snapshot, changes: &[Change<'_>]) {
+    /// those who saw it that it is gone. Called under the user's state lock,
+    /// so that no broadcast of the user comes in between.
+    pub(super) fn turn_sending(&self, user: &User, turns: &[Turn<'_>], partings: &[Parting]) {
         let own = self.available(user.account.as_str());
         if own.is_empty() {
             return;
         }
-        for turnabout in turnabouts(old, changes) {
-            let begins = match (turnabout.was.from(), turnabout.is.from()) {
-                (false, true) => true,
-                (true, false) => false,
-                _ => continue,
-            };
+        for turn in turns.iter().filter(|turn| turn.sending == Flow::Begins) {
             for (jid, presence) in &own {
-                let gone;
-                let presence = if begins {
-                    presence
-                } else {
-                    gone = Presence::unavailable();
-                    &gone
-                };
-                self.deliver_presence(jid, presence, turnabout.contact);
+                self.deliver_presence(jid, presence, turn.contact);
             }
+        }
+        for parting in partings.iter().filter(|parting| parting.was_seen) {
+            let watchers = self.watchers(parting.contact.account.as_str());
+            take_back(&own, &parting.contact, &watchers);
         }
     }
 
@@ -72,17 +78,20 @@ impl Rosters {
     /// who went out of it. Called without any lock: it looks at one contact's
     /// state after the other. The user's fetch turn keeps later changes of
     /// the same roster behind it.
-    pub(super) fn exchange_seeing(&self, user: &User, old: &Snapshot, changes: &[Change<'_>]) {
+    pub(super) fn turn_seeing(&self, user: &User, turns: &[Turn<'_>], partings: &[Parting]) {
         let watchers = self.watchers(user.account.as_str());
         if watchers.is_empty() {
             return;
         }
-        for turnabout in turnabouts(old, changes) {
-            match (turnabout.was.to(), turnabout.is.to()) {
-                (false, true) => self.probe(turnabout.contact, user, &watchers),
-                (true, false) => self.hide(turnabout.contact, user, &watchers),
-                _ => {}
-            }
+        for turn in turns.iter().filter(|turn| turn.seeing == Flow::Begins) {
+            self.probe(turn.contact, user, &watchers);
+        }
+        for parting in partings.iter().filter(|parting| parting.was_seeing) {
+            take_back(
+                &self.available(parting.contact.account.as_str()),
+                user,
+                &watchers,
+            );
         }
     }
 
@@ -90,32 +99,20 @@ impl Rosters {
     /// `user`, if the contact's roster lets the user see it
     /// (RFC 6121, section 4.3.2).
     pub(crate) fn probe(&self, contact: &str, user: &User, watchers: &[Mailbox]) {
-        let Some(contact) = self.find(contact) else { return };
+        let Some(contact) = self.find(contact) else {
+            return;
+        };
         let state = contact.state();
-        if !state.sends_to(&user.account) {
+        if !state.sends_to(user.account.as_str()) {
             return;
         }
         for (jid, presence) in self.available(contact.account.as_str()) {
             let stanza = encode::presence(&presence, &jid.into(), &user.account.clone().into());
             for watcher in watchers {
-                watcher.send(Mail::Presence { from: contact.account.clone(), stanza: stanza.clone() });
-            }
-        }
-    }
-
-    /// Tells `watchers`, resources of `user`, that every resource of `contact`
-    /// that they could see is gone. Not subject to the check of the receiver's
-    /// roster, which no longer has the contact.
-    fn hide(&self, contact: &str, user: &User, watchers: &[Mailbox]) {
-        let Some(contact) = self.find(contact) else { return };
-        let state = contact.state();
-        if !state.sends_to(&user.account) {
-            return;
-        }
-        for (jid, _) in self.available(contact.account.as_str()) {
-            let stanza = encode::presence(&Presence::unavailable(), &jid.into(), &user.account.clone().into());
-            for watcher in watchers {
-                watcher.send(Mail::Stanza(stanza.clone()));
+                watcher.send(Mail::Presence {
+                    from: contact.account.clone(),
+                    stanza: stanza.clone(),
+                });
             }
         }
     }
@@ -138,12 +135,20 @@ impl Rosters {
     pub(crate) fn deliver_presence(&self, from: &FullJid, presence: &Presence, contact: &str) {
         let sender = from.to_bare();
         self.sessions.look(contact, |resources| {
-            let mut available = resources.iter().filter(|resource| resource.available.is_some()).peekable();
-            let Some(first) = available.peek() else { return };
+            let mut available = resources
+                .iter()
+                .filter(|resource| resource.available.is_some())
+                .peekable();
+            let Some(first) = available.peek() else {
+                return;
+            };
             let to = Jid::from(first.jid.to_bare());
             let stanza = encode::presence(presence, &from.clone().into(), &to);
             for resource in available {
-                resource.mailbox.send(Mail::Presence { from: sender.clone(), stanza: stanza.clone() });
+                resource.mailbox.send(Mail::Presence {
+                    from: sender.clone(),
+                    stanza: stanza.clone(),
+                });
             }
         });
     }
@@ -151,7 +156,12 @@ impl Rosters {
     /// The available resources of an account, with their last presence.
     fn available(&self, account: &str) -> Vec<(FullJid, Arc<Presence>)> {
         self.sessions.look(account, |resources| {
-            let available = |resource: &Resource| Some((resource.jid.clone(), Arc::clone(resource.available.as_ref()?)));
+            let available = |resource: &Resource| {
+                Some((
+                    resource.jid.clone(),
+                    Arc::clone(resource.available.as_ref()?),
+                ))
+            };
             resources.iter().filter_map(available).collect()
         })
     }
@@ -159,7 +169,24 @@ impl Rosters {
     /// The mailboxes of an account's available resources.
     fn watchers(&self, account: &str) -> Vec<Mailbox> {
         self.sessions.look(account, |resources| {
-            resources.iter().filter(|resource| resource.available.is_some()).map(|resource| resource.mailbox.clone()).collect()
+            resources
+                .iter()
+                .filter(|resource| resource.available.is_some())
+                .map(|resource| resource.mailbox.clone())
+                .collect()
         })
+    }
+}
+
+/// Tells `watchers`, resources of `user`, that the resources in `gone` are no
+/// longer available. Not subject to the check of the receiver's roster, which
+/// may have dropped the contact already.
+fn take_back(gone: &[(FullJid, Arc<Presence>)], user: &User, watchers: &[Mailbox]) {
+    let to = Jid::from(user.account.clone());
+    for (jid, _) in gone {
+        let stanza = encode::presence(&Presence::unavailable(), &jid.clone().into(), &to);
+        for watcher in watchers {
+            watcher.send(Mail::Stanza(stanza.clone()));
+        }
     }
 }

@@ -55,7 +55,10 @@ impl Flights {
         // `ended` first: read the other way round, a fetch that starts and
         // ends in between would look as if it had been under way.
         let ended = self.ended.load(Ordering::Acquire);
-        Arrival { started: self.started.load(Ordering::Acquire), ended }
+        Arrival {
+            started: self.started.load(Ordering::Acquire),
+            ended,
+        }
     }
 
     /// Waits for the turn, or for a fetch that was under way at `arrival` or
@@ -78,7 +81,11 @@ impl Flights {
             return Boarding::Served(landed.clone());
         }
         let ticket = self.started.fetch_add(1, Ordering::AcqRel) + 1;
-        Boarding::Turn(Turn { landed, flights: self, ticket })
+        Boarding::Turn(Turn {
+            landed,
+            flights: self,
+            ticket,
+        })
     }
 }
 
@@ -99,7 +106,10 @@ mod tests {
     use super::*;
 
     fn added(n: u32) -> Landed {
-        Ok(ChangeCounts { added: n, ..ChangeCounts::default() })
+        Ok(ChangeCounts {
+            added: n,
+            ..ChangeCounts::default()
+        })
     }
 
     fn turn(boarding: Boarding<'_>) -> Turn<'_> {
@@ -121,7 +131,10 @@ mod tests {
         let flights = Flights::default();
         let first = turn(flights.join(flights.arrive()).await);
         let mut second = Box::pin(flights.join(flights.arrive()));
-        assert!(second.as_mut().now_or_never().is_none(), "waits for the first");
+        assert!(
+            second.as_mut().now_or_never().is_none(),
+            "waits for the first"
+        );
         first.end(added(3));
         assert_eq!(served(second.await), 3);
     }
@@ -137,7 +150,11 @@ mod tests {
         assert!(another.as_mut().now_or_never().is_none());
         first.end(added(1));
         turn(refresh.await).end(added(2));
-        assert_eq!(served(another.await), 2, "the other shares the second fetch");
+        assert_eq!(
+            served(another.await),
+            2,
+            "the other shares the second fetch"
+        );
     }
 
     #[tokio::test]

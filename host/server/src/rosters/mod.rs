@@ -15,6 +15,7 @@ mod user;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use muster_xmpp::presence::turns;
 use muster_xmpp::roster::{ChangeCounts, Snapshot, diff};
 use muster_xmpp::{BareJid, DomainPart};
 use parking_lot::Mutex;
@@ -37,8 +38,15 @@ pub(crate) struct Rosters {
 
 impl Rosters {
     /// Rosters from `sources`, for the resources in `sessions`.
-    pub(crate) fn new(sessions: Arc<Sessions>, sources: HashMap<DomainPart, Arc<Source>>) -> Rosters {
-        Rosters { sessions, sources, users: Mutex::default() }
+    pub(crate) fn new(
+        sessions: Arc<Sessions>,
+        sources: HashMap<DomainPart, Arc<Source>>,
+    ) -> Rosters {
+        Rosters {
+            sessions,
+            sources,
+            users: Mutex::default(),
+        }
     }
 
     /// The user behind a resource that was just bound. `None` when the domain
@@ -46,7 +54,9 @@ impl Rosters {
     pub(crate) fn enter(&self, account: &BareJid) -> Option<Arc<User>> {
         let source = self.sources.get(account.domain())?;
         let mut users = self.users.lock();
-        let user = users.entry(account.as_str().into()).or_insert_with(|| Arc::new(User::new(account.clone(), Arc::clone(source))));
+        let user = users
+            .entry(account.as_str().into())
+            .or_insert_with(|| Arc::new(User::new(account.clone(), Arc::clone(source))));
         Some(Arc::clone(user))
     }
 
@@ -70,16 +80,31 @@ impl Rosters {
     ///
     /// A client whose get failed is interested all the same: it gets the
     /// contacts pushed as soon as the app answers again.
-    pub(crate) fn answer_get(&self, user: &User, session: SessionId, id: String, known: Option<String>, failed: Option<SourceError>) {
+    pub(crate) fn answer_get(
+        &self,
+        user: &User,
+        session: SessionId,
+        id: String,
+        known: Option<String>,
+        failed: Option<SourceError>,
+    ) {
         let state = user.state();
-        self.sessions.change(user.account.as_str(), session, |resource| {
-            resource.interested = true;
-            let mail = match &state.snapshot {
-                Some(snapshot) => Mail::Roster { id, known, snapshot: Arc::clone(snapshot) },
-                None => Mail::RosterFailed { id, error: failed.unwrap_or(SourceError::ShuttingDown).stanza_error() },
-            };
-            resource.mailbox.send(mail);
-        });
+        self.sessions
+            .change(user.account.as_str(), session, |resource| {
+                resource.interested = true;
+                let mail = match &state.snapshot {
+                    Some(snapshot) => Mail::Roster {
+                        id,
+                        known,
+                        snapshot: Arc::clone(snapshot),
+                    },
+                    None => Mail::RosterFailed {
+                        id,
+                        error: failed.unwrap_or(SourceError::ShuttingDown).stanza_error(),
+                    },
+                };
+                resource.mailbox.send(mail);
+            });
     }
 
     /// Sees to it that the user's roster is known; concurrent callers share
@@ -119,7 +144,10 @@ impl Rosters {
         };
         let landed = match user.source.fetch(&user.account, known.as_deref()).await {
             Ok(Answer::Unchanged) => Ok(ChangeCounts::default()),
-            Ok(Answer::Roster { snapshot, validator }) => Ok(self.put(user, snapshot, validator)),
+            Ok(Answer::Roster {
+                snapshot,
+                validator,
+            }) => Ok(self.put(user, snapshot, validator)),
             Err(error) => {
                 tracing::warn!(user = %user.account, %error, "the roster could not be fetched");
                 Err(error)
@@ -133,25 +161,34 @@ impl Rosters {
     /// exchanges presence with contacts who came into sight or went out of it.
     fn put(&self, user: &User, new: Snapshot, validator: Option<Box<str>>) -> ChangeCounts {
         let new = Arc::new(new);
-        let mut state = user.state();
-        let old = state.snapshot.replace(Arc::clone(&new)).unwrap_or_default();
-        state.validator = validator;
+        // Only the holder of the fetch turn, who calls this, puts one in.
+        let old = user.snapshot().unwrap_or_default();
         let changes = diff(&old, &new);
-        if changes.is_empty() {
-            return ChangeCounts::default();
+        let turns: Vec<_> = turns(&old, &changes).collect();
+        let partings = self.partings(user, &turns);
+        let mut state = user.state();
+        state.snapshot = Some(Arc::clone(&new));
+        state.validator = validator;
+        if !changes.is_empty() {
+            self.push(user, &old, &new);
+            self.turn_sending(user, &turns, &partings);
         }
-        self.push(user, &old, &new);
-        self.exchange_sending(user, &old, &changes);
         drop(state);
-        self.exchange_seeing(user, &old, &changes);
+        self.turn_seeing(user, &turns, &partings);
         ChangeCounts::of(&changes)
     }
 
     /// Called under the user's state lock.
     fn push(&self, user: &User, old: &Arc<Snapshot>, new: &Arc<Snapshot>) {
         self.sessions.look(user.account.as_str(), |resources| {
-            for resource in resources.iter().filter(|resource: &&Resource| resource.interested) {
-                resource.mailbox.send(Mail::Pushes { old: Arc::clone(old), new: Arc::clone(new) });
+            for resource in resources
+                .iter()
+                .filter(|resource: &&Resource| resource.interested)
+            {
+                resource.mailbox.send(Mail::Pushes {
+                    old: Arc::clone(old),
+                    new: Arc::clone(new),
+                });
             }
         });
     }

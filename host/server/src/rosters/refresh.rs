@@ -49,11 +49,18 @@ impl RefreshPort {
 
     async fn run(&self, usernames: Vec<String>) -> Vec<Outcome> {
         let Some(rosters) = self.rosters.get().and_then(Weak::upgrade) else {
-            let refused = |username| Outcome { username, online: false, result: Err(Failure::Overloaded) };
+            let refused = |username| Outcome {
+                username,
+                online: false,
+                result: Err(Failure::Overloaded),
+            };
             return usernames.into_iter().map(refused).collect();
         };
         // Entries that name the same account share one fetch.
-        let accounts: Vec<Option<BareJid>> = usernames.iter().map(|username| account(username, &self.domain)).collect();
+        let accounts: Vec<Option<BareJid>> = usernames
+            .iter()
+            .map(|username| account(username, &self.domain))
+            .collect();
         let mut distinct: Vec<BareJid> = accounts.iter().flatten().cloned().collect();
         distinct.sort_unstable();
         distinct.dedup();
@@ -63,21 +70,34 @@ impl RefreshPort {
             let refreshed = timeout_at(deadline, rosters.refresh(&account)).await;
             (account, refreshed.ok())
         });
-        let refreshed: HashMap<BareJid, Option<(bool, Landed)>> = stream::iter(refreshes).buffer_unordered(self.concurrency).collect().await;
-        let outcomes = usernames.into_iter().zip(accounts).map(|(username, account)| {
-            let (online, result) = match account.map(|account| refreshed.get(&account)) {
-                None => (false, Err(Failure::InvalidUsername)),
-                Some(Some(Some((online, landed)))) => (*online, result(landed)),
-                Some(_) => (true, Err(Failure::Overloaded)),
-            };
-            Outcome { username, online, result }
-        });
+        let refreshed: HashMap<BareJid, Option<(bool, Landed)>> = stream::iter(refreshes)
+            .buffer_unordered(self.concurrency)
+            .collect()
+            .await;
+        let outcomes = usernames
+            .into_iter()
+            .zip(accounts)
+            .map(|(username, account)| {
+                let (online, result) = match account.map(|account| refreshed.get(&account)) {
+                    None => (false, Err(Failure::InvalidUsername)),
+                    Some(Some(Some((online, landed)))) => (*online, result(landed)),
+                    Some(_) => (true, Err(Failure::Overloaded)),
+                };
+                Outcome {
+                    username,
+                    online,
+                    result,
+                }
+            });
         outcomes.collect()
     }
 }
 
 impl Refresher for RefreshPort {
-    fn refresh(&self, usernames: Vec<String>) -> Pin<Box<dyn Future<Output = Vec<Outcome>> + Send + '_>> {
+    fn refresh(
+        &self,
+        usernames: Vec<String>,
+    ) -> Pin<Box<dyn Future<Output = Vec<Outcome>> + Send + '_>> {
         Box::pin(self.run(usernames))
     }
 }
@@ -106,7 +126,11 @@ fn account(username: &str, domain: &DomainPart) -> Option<BareJid> {
 
 fn result(landed: &Landed) -> Result<Changes, Failure> {
     match landed {
-        Ok(counts) => Ok(Changes { added: counts.added, changed: counts.changed, removed: counts.removed }),
+        Ok(counts) => Ok(Changes {
+            added: counts.added,
+            changed: counts.changed,
+            removed: counts.removed,
+        }),
         Err(SourceError::Fetch(error)) => Err(Failure::Fetch(error.clone())),
         Err(SourceError::ShuttingDown) => Err(Failure::Overloaded),
     }
@@ -119,11 +143,29 @@ mod tests {
     #[test]
     fn an_entry_is_a_localpart_and_nothing_else() {
         let domain = DomainPart::new("example.test").unwrap().into_owned();
-        for (entry, expected) in [("john", Some("john@example.test")), ("JOHN", Some("john@example.test"))] {
+        for (entry, expected) in [
+            ("john", Some("john@example.test")),
+            ("JOHN", Some("john@example.test")),
+        ] {
             let account = account(entry, &domain);
-            assert_eq!(account.as_ref().map(|jid| jid.as_str()), expected, "{entry}");
+            assert_eq!(
+                account.as_ref().map(|jid| jid.as_str()),
+                expected,
+                "{entry}"
+            );
         }
-        for entry in ["", "john@example.test", "john/phone", "a b", "a\"b", "a:b", "<a>", "a&b", "a'b", "\u{0}"] {
+        for entry in [
+            "",
+            "john@example.test",
+            "john/phone",
+            "a b",
+            "a\"b",
+            "a:b",
+            "<a>",
+            "a&b",
+            "a'b",
+            "\u{0}",
+        ] {
             assert!(account(entry, &domain).is_none(), "{entry:?}");
         }
         assert!(account(&"x".repeat(1024), &domain).is_none());

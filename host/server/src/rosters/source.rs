@@ -42,16 +42,18 @@ impl SourceError {
     /// What an XMPP client is told whose roster get failed (RFC 6120, section 8.3.3).
     pub(crate) fn stanza_error(&self) -> StanzaError {
         match self {
-            SourceError::Fetch(FetchError::NotFound) => StanzaError::new(ErrorType::Cancel, StanzaCondition::ItemNotFound),
+            SourceError::Fetch(FetchError::NotFound) => {
+                StanzaError::new(ErrorType::Cancel, StanzaCondition::ItemNotFound)
+            }
             SourceError::Fetch(FetchError::Plugin(_)) | SourceError::ShuttingDown => {
                 StanzaError::new(ErrorType::Wait, StanzaCondition::ResourceConstraint)
             }
-            SourceError::Fetch(FetchError::Denied | FetchError::Malformed(_) | FetchError::TooLarge) => {
-                StanzaError::new(ErrorType::Wait, StanzaCondition::InternalServerError)
-            }
-            SourceError::Fetch(FetchError::Unavailable | FetchError::Timeout | FetchError::Status(_)) => {
-                StanzaError::new(ErrorType::Wait, StanzaCondition::RemoteServerTimeout)
-            }
+            SourceError::Fetch(
+                FetchError::Denied | FetchError::Malformed(_) | FetchError::TooLarge,
+            ) => StanzaError::new(ErrorType::Wait, StanzaCondition::InternalServerError),
+            SourceError::Fetch(
+                FetchError::Unavailable | FetchError::Timeout | FetchError::Status(_),
+            ) => StanzaError::new(ErrorType::Wait, StanzaCondition::RemoteServerTimeout),
         }
     }
 }
@@ -73,7 +75,11 @@ impl Source {
     /// `concurrency`: fetches that may run at once; `max_contacts`: how many
     /// contacts a roster may have.
     pub(crate) fn new(plugin: Arc<Plugin>, concurrency: usize, max_contacts: usize) -> Source {
-        Source { plugin, permits: Semaphore::new(concurrency), max_contacts }
+        Source {
+            plugin,
+            permits: Semaphore::new(concurrency),
+            max_contacts,
+        }
     }
 
     /// Asks the app, through the plugin, for the contacts of `account`.
@@ -81,21 +87,41 @@ impl Source {
     ///
     /// # Errors
     /// Everything that can go wrong; bounded in time by the plugin's call limit.
-    pub(crate) async fn fetch(&self, account: &BareJid, known: Option<&str>) -> Result<Answer, SourceError> {
-        let _permit = self.permits.acquire().await.map_err(|_| SourceError::ShuttingDown)?;
+    pub(crate) async fn fetch(
+        &self,
+        account: &BareJid,
+        known: Option<&str>,
+    ) -> Result<Answer, SourceError> {
+        let _permit = self
+            .permits
+            .acquire()
+            .await
+            .map_err(|_| SourceError::ShuttingDown)?;
         let username = account.node().map_or("", |node| node.as_str());
         match self.plugin.fetch(username, known).await? {
             Fetched::Unchanged if known.is_some() => Ok(Answer::Unchanged),
-            Fetched::Unchanged => Err(FetchError::Malformed("unchanged, though no version was named".to_owned()).into()),
-            Fetched::Roster { contacts, validator, skipped } => {
+            Fetched::Unchanged => Err(FetchError::Malformed(
+                "unchanged, though no version was named".to_owned(),
+            )
+            .into()),
+            Fetched::Roster {
+                contacts,
+                validator,
+                skipped,
+            } => {
                 let contacts = contacts.into_iter().map(contact).collect();
-                let (snapshot, report) = Snapshot::from_contacts(account, contacts, self.max_contacts)?;
+                let (snapshot, report) =
+                    Snapshot::from_contacts(account, contacts, self.max_contacts)?;
                 let left_out = skipped.saturating_add(report.dropped());
                 if left_out > 0 {
-                    metrics::counter!("muster_roster_contacts_skipped_total").increment(left_out.into());
+                    metrics::counter!("muster_roster_contacts_skipped_total")
+                        .increment(left_out.into());
                     tracing::warn!(user = %account, left_out, "entries of the app's answer are not contacts and were left out");
                 }
-                Ok(Answer::Roster { snapshot, validator: validator.map(String::into_boxed_str) })
+                Ok(Answer::Roster {
+                    snapshot,
+                    validator: validator.map(String::into_boxed_str),
+                })
             }
         }
     }

@@ -37,7 +37,12 @@ pub(crate) struct State {
 impl User {
     /// A user whose roster is not known yet.
     pub(super) fn new(account: BareJid, source: Arc<Source>) -> User {
-        User { account, source, flights: Flights::default(), state: Mutex::default() }
+        User {
+            account,
+            source,
+            flights: Flights::default(),
+            state: Mutex::default(),
+        }
     }
 
     /// The state, locked. See the rule at the field.
@@ -53,12 +58,16 @@ impl User {
 
 impl State {
     /// Whether the roster lets `contact` see the user.
-    pub(crate) fn sends_to(&self, contact: &BareJid) -> bool {
-        self.snapshot.as_ref().is_some_and(|snapshot| snapshot.subscription(contact).from())
+    pub(crate) fn sends_to(&self, contact: &str) -> bool {
+        self.snapshot
+            .as_ref()
+            .is_some_and(|snapshot| snapshot.subscription(contact).from())
     }
 
     /// Whether the roster lets the user see `contact`.
-    pub(crate) fn sees(&self, contact: &BareJid) -> bool {
-        self.snapshot.as_ref().is_some_and(|snapshot| snapshot.subscription(contact).to())
+    pub(crate) fn sees(&self, contact: &str) -> bool {
+        self.snapshot
+            .as_ref()
+            .is_some_and(|snapshot| snapshot.subscription(contact).to())
     }
 }

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::StreamEvent;
 use super::payload::PayloadWriter;
+use crate::address;
 use crate::error::{StanzaError, StreamCondition, StreamError};
 use crate::stanza::{
     Iq, IqType, JABBER_CLIENT, Message, MessageType, Payload, Presence, PresenceType, Stanza,
@@ -259,7 +260,7 @@ fn assemble(
     let type_ = type_.as_deref();
     let typed = classify(kind, type_, id.is_some(), &priority, &payload);
     // An empty `to` is malformed, not absent.
-    let to = to.map(|to| Jid::new(&to)).transpose();
+    let to = to.map(|to| address::parse(&to)).transpose();
     let to = to.map_err(|_| StanzaError::JID_MALFORMED);
     let (to, typed) = match (to, typed) {
         (Ok(to), Ok(typed)) => (to, typed),

@@ -37,8 +37,7 @@ pub enum Intent {
     Direct,
     /// Unavailable presence to one entity (§4.6.3): forget it, then route it.
     DirectUnavailable,
-    /// A probe (§4.3): answer it if [`answer_probe`](super::answer_probe) says
-    /// so.
+    /// A probe (§4.3): answer it if both rosters let the prober see.
     Probe,
     /// An error to one entity (RFC 6120 §8.3): route it.
     Error,

@@ -1,8 +1,8 @@
 //! Who sees whose presence, as pure policy (RFC 6121 §4).
 //!
 //! Owns three decisions: what a client's presence stanza means ([`intent`]),
-//! between whom presence passes ([`Link`]), and what a change of either roster
-//! asks for ([`Exchange`]). Remembers where directed presence went
+//! whom a roster lets see whom ([`audience`], [`sources`]), and what a change of
+//! it asks for ([`Turn`]). Remembers where directed presence went
 //! ([`Directed`]). Does not own sessions, the last presence of a resource or
 //! its delivery. From the server's sessions to the server's sessions.
 //!
@@ -12,8 +12,8 @@
 
 mod directed;
 mod intent;
-mod link;
+mod turn;
 
 pub use directed::{Directed, MAX_DIRECTED, TooManyDirected};
 pub use intent::{Availability, Intent, intent};
-pub use link::{Exchange, Exchanges, Link, answer_probe, audience, exchanges, link, sources};
+pub use turn::{Flow, Turn, audience, sources, turns};

@@ -138,7 +138,7 @@ mod tests {
             let (old, new) = (snapshot(old), snapshot(new));
             for change in diff(&old, &new) {
                 let jid = change.item().to_bare().unwrap();
-                prop_assert_ne!(old.get(&jid), new.get(&jid));
+                prop_assert_ne!(old.get(jid.as_str()), new.get(jid.as_str()));
                 prop_assert_ne!(&jid, &owner());
             }
         }

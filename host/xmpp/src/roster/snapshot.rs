@@ -137,17 +137,17 @@ impl Snapshot {
         self.records.iter().map(|record| self.item(*record))
     }
 
-    /// The item of that JID.
-    pub fn get(&self, jid: &BareJid) -> Option<Item<'_>> {
+    /// The item of that bare JID, in its normal form.
+    pub fn get(&self, jid: &str) -> Option<Item<'_>> {
         let found = self
             .records
-            .binary_search_by(|record| self.item(*record).jid().cmp(jid.as_str()));
+            .binary_search_by(|record| self.item(*record).jid().cmp(jid));
         let record = self.records.get(found.ok()?)?;
         Some(self.item(*record))
     }
 
     /// The subscription to that JID; none for who is not in the roster.
-    pub fn subscription(&self, jid: &BareJid) -> Subscription {
+    pub fn subscription(&self, jid: &str) -> Subscription {
         self.get(jid)
             .map_or(Subscription::None, |item| item.subscription())
     }

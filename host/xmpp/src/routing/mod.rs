@@ -60,7 +60,7 @@ pub enum Route {
     Drop,
     /// The server answers for the account (RFC 6121 §8.5.2.1.3, §4.3.2): an IQ
     /// that it does not know with [`Route::Unavailable`], a probe by
-    /// [`presence::answer_probe`](crate::presence::answer_probe).
+    /// what both rosters say.
     Server,
 }
 
