@@ -162,12 +162,17 @@ impl Client {
 
     /// A new stream with a header of the test's making; returns the features.
     pub async fn open_with(&mut self, header: &str) -> Element {
-        self.framer.restart();
-        self.send(header).await;
+        self.send_header(header).await;
         match self.receive().await {
             Received::Open(_) => self.element("stream features").await,
             other => panic!("expected a stream header, got {other:?}"),
         }
+    }
+
+    /// Sends the header of a new stream, to which the peer answers with its own.
+    pub async fn send_header(&mut self, header: &str) {
+        self.framer.restart();
+        self.send(header).await;
     }
 
     /// Proves who this is; the failure element if the host is not convinced.

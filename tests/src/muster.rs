@@ -107,7 +107,10 @@ pub struct Muster {
 
 impl fmt::Debug for Muster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Muster").field("xmpp", &self.xmpp).field("http", &self.http).finish_non_exhaustive()
+        f.debug_struct("Muster")
+            .field("xmpp", &self.xmpp)
+            .field("http", &self.http)
+            .finish_non_exhaustive()
     }
 }
 

@@ -161,7 +161,7 @@ async fn a_bad_configuration_is_refused_with_all_its_faults() {
             "nowhere",
             "tokens",
             "psychic",
-            "ftp",
+            "http_roster_url",
             &format!("{path}:4:"),
         ] {
             assert!(

@@ -100,7 +100,8 @@ async fn a_login_does_not_carry_over_to_another_domain() {
     john.authenticate(&stage.user("john"), "any", Mechanism::Plain)
         .await
         .expect("a login");
-    john.send(header(muster_tests::stage::DESERTED)).await;
+    john.send_header(&header(muster_tests::stage::DESERTED))
+        .await;
     john.stream_error(&["host-unknown", "not-authorized", "invalid-namespace"])
         .await;
 }
