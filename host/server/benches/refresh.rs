@@ -45,7 +45,9 @@ fn main() {
     println!("{:>9} {:>10} {:>10}", "users", "CPU µs", "wall µs");
     for (users, rounds) in CASES {
         let mut peer = Peer::start();
-        let server = runtime.block_on(Server::start(config(peer.address))).unwrap();
+        let server = runtime
+            .block_on(Server::start(config(peer.address)))
+            .unwrap();
         let (xmpp, http) = (server.xmpp_addresses()[0], server.http_addresses()[0]);
         peer.tell(&format!("{xmpp} {http} {users} {rounds}"));
         assert_eq!(peer.line(), "ready");
@@ -95,12 +97,20 @@ struct Peer {
 impl Peer {
     fn start() -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.arg("--peer").stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+            .arg("--peer")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let input = child.stdin.take().unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let address = line(&mut output).parse().unwrap();
-        Self { child, input, output, address }
+        Self {
+            child,
+            input,
+            output,
+            address,
+        }
     }
 
     fn tell(&mut self, line: &str) {
@@ -135,7 +145,8 @@ fn peer() {
     let mut stdin = std::io::stdin().lock();
     let order = line(&mut stdin);
     let order: Vec<&str> = order.split(' ').collect();
-    let (xmpp, http): (SocketAddr, SocketAddr) = (order[0].parse().unwrap(), order[1].parse().unwrap());
+    let (xmpp, http): (SocketAddr, SocketAddr) =
+        (order[0].parse().unwrap(), order[1].parse().unwrap());
     let (users, rounds): (usize, usize) = (order[2].parse().unwrap(), order[3].parse().unwrap());
     let mut clients: Vec<_> = (0..users).map(|user| Client::log_in(xmpp, user)).collect();
     let mut admin = connect(http);
@@ -158,7 +169,9 @@ fn refresh(admin: &mut TcpStream, users: usize) {
     let names: Vec<String> = (0..users).map(|user| format!("\"u{user}\"")).collect();
     let body = format!("[{}]", names.join(","));
     let length = body.len();
-    let head = format!("POST /roster_admin/refresh HTTP/1.1\r\nhost: example.test\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
+    let head = format!(
+        "POST /roster_admin/refresh HTTP/1.1\r\nhost: example.test\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    );
     admin.write_all((head + &body).as_bytes()).unwrap();
     let answer = read_until(admin, "}");
     assert!(answer.contains(&format!("\"updated\":{users}")), "{answer}");
@@ -173,11 +186,19 @@ impl Client {
         let plain = base64(format!("\0u{user}\0secret").as_bytes());
         let mut client = Self(connect(server));
         client.exchange(header, "</stream:features>");
-        let auth = format!("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{plain}</auth>");
+        let auth = format!(
+            "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{plain}</auth>"
+        );
         client.exchange(&auth, "<success");
         client.exchange(header, "</stream:features>");
-        client.exchange("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>", "</iq>");
-        client.exchange("<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>", "</query></iq>");
+        client.exchange(
+            "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>",
+            "</iq>",
+        );
+        client.exchange(
+            "<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>",
+            "</query></iq>",
+        );
         client
     }
 
@@ -239,7 +260,9 @@ fn serve(mut stream: TcpStream, round: &AtomicUsize) {
         head.clear();
         let body = document(round.load(Ordering::Relaxed));
         let length = body.len();
-        let answer = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}");
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
         if stream.write_all(answer.as_bytes()).is_err() {
             return;
         }
