@@ -29,6 +29,7 @@ use crate::registration::Registration;
 use crate::rosters::{Rosters, SourceError, User};
 use crate::router::Router;
 use crate::sessions::Sessions;
+use crate::telemetry;
 
 /// What the connections of a listener share.
 pub(crate) struct Services {
@@ -50,8 +51,9 @@ const OUTPUT_HIGH_WATER: usize = 64 * 1024;
 /// Output buffers larger than this are given back once they are written.
 const OUTPUT_KEPT: usize = 4 * 1024;
 
-/// How long the last words of a stream may take to be written.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long the peer may take to read the last words of a stream and to close
+/// its side.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A client connection.
 pub(crate) struct Connection<S> {
@@ -146,9 +148,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Performs what the session asks for. False when the stream has ended.
     fn advance(&mut self) -> bool {
         while self.pending.is_none() {
-            let Some(action) = self.session.poll(Instant::now()) else {
-                break;
-            };
+            let action = self.session.poll(Instant::now());
+            if let Some(login) = self.session.take_login() {
+                telemetry::login(login);
+            }
+            let Some(action) = action else { break };
             if let Action::Close = action {
                 return false;
             }
@@ -215,13 +219,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.session.bound(bound);
             }
             Action::RosterGet { id, ver } => self.with_roster(Then::Get { id, known: ver }),
-            Action::Presence(presence) => match &self.bound {
-                Some(bound) if Presences::needs_roster(&presence, bound.registration.user()) => {
-                    self.with_roster(Then::Presence(presence))
-                }
-                _ => self.presence(presence),
-            },
-            Action::Route(stanza) => self.route(&stanza),
+            Action::Presence(presence) => {
+                telemetry::stanza(StanzaKind::Presence);
+                self.presence_or_roster_first(presence);
+            }
+            Action::Route(stanza) => {
+                telemetry::stanza(stanza.kind());
+                self.route(&stanza);
+            }
             Action::Close => {}
         }
     }
@@ -275,6 +280,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 );
             }
             Then::Presence(presence) => self.presence(presence),
+        }
+    }
+
+    fn presence_or_roster_first(&mut self, presence: Presence) {
+        match &self.bound {
+            Some(bound) if Presences::needs_roster(&presence, bound.registration.user()) => {
+                self.with_roster(Then::Presence(presence));
+            }
+            _ => self.presence(presence),
         }
     }
 
@@ -354,7 +368,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// peer takes them.
     async fn finish(mut self) {
         self.pending = None;
+        // The farewell first: it does not depend on what the peer still takes.
         self.bound = None;
+        if let Some(condition) = self.session.closed_by() {
+            telemetry::stream_ended(condition, self.session.jid());
+        }
         if self.hung_up {
             return;
         }
@@ -366,7 +384,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             poll_fn(|cx| drain(cx, stream, output)).await?;
             poll_fn(|cx| Pin::new(&mut *stream).poll_shutdown(cx))
                 .await
-                .map_err(|_| HungUp)
+                .map_err(|_| HungUp)?;
+            poll_fn(|cx| discard(cx, stream)).await;
+            Ok::<(), HungUp>(())
         });
         if !matches!(written.await, Ok(Ok(()))) {
             tracing::debug!("the peer did not take the end of its stream");
@@ -478,6 +498,20 @@ where
             Poll::Ready(Ok(()))
         }
         _ => Poll::Ready(Err(HungUp)),
+    }
+}
+
+/// Reads and throws away what the peer still sends, until it closes as well: a
+/// socket that is closed with unread input resets the connection, and the peer
+/// may never see why its stream ended.
+fn discard<S: AsyncRead + Unpin>(cx: &mut Context<'_>, stream: &mut S) -> Poll<()> {
+    let mut space = [std::mem::MaybeUninit::uninit(); 8 * 1024];
+    loop {
+        let mut buffer = ReadBuf::uninit(&mut space);
+        let read = ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer));
+        if read.is_err() || buffer.filled().is_empty() {
+            return Poll::Ready(());
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use muster_xmpp::{DomainPart, limits};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::auth::Authenticator;
 use crate::config::{self, Config, PluginSource};
@@ -112,12 +113,13 @@ impl Server {
 
         for listener in xmpp {
             let (services, connections) = (Arc::clone(&services), tasks.clone());
-            tasks.spawn(accept(listener, "xmpp", stop.clone(), move |stream, _| {
+            tasks.spawn(accept(listener, "xmpp", stop.clone(), move |stream, peer| {
                 let mut entropy = [0; 32];
                 if let Err(error) = getrandom::fill(&mut entropy) {
                     return tracing::error!(%error, "no random numbers for a new stream; it is closed");
                 }
-                connections.spawn(Connection::new(stream, Arc::clone(&services), entropy).run());
+                let connection = Connection::new(stream, Arc::clone(&services), entropy);
+                connections.spawn(connection.run().instrument(tracing::info_span!("stream", %peer)));
             }));
         }
         let state = HttpState {

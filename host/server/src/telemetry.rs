@@ -8,6 +8,10 @@ use std::time::Duration;
 
 use metrics::{Unit, describe_counter, describe_gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use muster_xmpp::FullJid;
+use muster_xmpp::error::StreamCondition;
+use muster_xmpp::sasl::Failure;
+use muster_xmpp::stanza::StanzaKind;
 
 /// Upper bounds of the latency histograms, in seconds.
 const LATENCY_BUCKETS: &[f64] = &[
@@ -55,6 +59,33 @@ impl Metrics {
 /// How often [`Metrics::upkeep`] should run.
 pub(crate) const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
+/// A SASL exchange ended.
+pub(crate) fn login(outcome: Result<(), Failure>) {
+    let label = match outcome {
+        Ok(()) => "success",
+        Err(failure) => {
+            tracing::info!(%failure, "a login failed");
+            failure.name()
+        }
+    };
+    metrics::counter!("muster_logins_total", "outcome" => label).increment(1);
+}
+
+/// The server ended a client's stream with an error.
+pub(crate) fn stream_ended(condition: StreamCondition, jid: Option<&FullJid>) {
+    let condition = condition.name();
+    match jid {
+        Some(jid) => tracing::info!(%jid, condition, "ended a stream"),
+        None => tracing::info!(condition, "ended a stream before its login was complete"),
+    }
+    metrics::counter!("muster_streams_ended_total", "condition" => condition).increment(1);
+}
+
+/// A client sent a stanza that is for others.
+pub(crate) fn stanza(kind: StanzaKind) {
+    metrics::counter!("muster_stanzas_total", "kind" => kind.name()).increment(1);
+}
+
 fn describe() {
     muster_plugin::describe_metrics();
     describe_gauge!("muster_sessions", Unit::Count, "Bound resources");
@@ -76,7 +107,7 @@ fn describe() {
     describe_counter!(
         "muster_stanzas_total",
         Unit::Count,
-        "Stanzas from clients, by kind"
+        "Stanzas from clients that are not for the server itself, by kind"
     );
     describe_counter!(
         "muster_mailbox_overflows_total",

@@ -243,6 +243,7 @@ impl Session {
     /// bounds of somebody who is known.
     fn succeed(&mut self, account: BareJid, message: Option<&[u8]>) {
         self.sasl_element("success", message);
+        self.login = Some(Ok(()));
         self.state = State::Reopening(account);
         self.opened = false;
         self.lang = None;
@@ -258,6 +259,7 @@ impl Session {
         self.scratch.push_str("/></failure>");
         self.flush();
         self.state = State::Login(Exchange::Idle);
+        self.login = Some(Err(failure));
         self.failures += 1;
         if self.failures >= self.config.limits.sasl_failures {
             self.close(Some(

@@ -30,6 +30,7 @@ use jid::{BareJid, DomainPart, DomainRef, FullJid};
 use crate::decoder::{Decoder, StreamEvent, StreamOpen};
 use crate::encode;
 use crate::error::{StreamCondition, StreamError};
+use crate::sasl::Failure;
 use entropy::Entropy;
 use login::Exchange;
 
@@ -52,6 +53,10 @@ pub struct Session {
     lang: Option<String>,
     jid: Option<FullJid>,
     failures: u32,
+    /// How the last SASL exchange ended, until the shell has asked.
+    login: Option<Result<(), Failure>>,
+    /// Why we ended the stream.
+    closed_by: Option<StreamCondition>,
     deadline: Option<Instant>,
 }
 
@@ -94,6 +99,8 @@ impl Session {
             lang: None,
             jid: None,
             failures: 0,
+            login: None,
+            closed_by: None,
             deadline: now.checked_add(config.limits.auth_timeout),
             config,
         }
@@ -168,6 +175,7 @@ impl Session {
         self.open_stream();
         if let Some(error) = &error {
             encode::push_stream_error(&mut self.scratch, error);
+            self.closed_by = Some(error.condition);
         }
         self.scratch.push_str(encode::STREAM_END);
         self.flush();
@@ -179,6 +187,18 @@ impl Session {
     /// Whether the stream has ended. The last output may still be unwritten.
     pub fn is_closed(&self) -> bool {
         matches!(self.state, State::Closing | State::Closed)
+    }
+
+    /// The condition with which this side ended the stream, if it was an error:
+    /// for the log and the metrics.
+    pub fn closed_by(&self) -> Option<StreamCondition> {
+        self.closed_by
+    }
+
+    /// How a SASL exchange ended since this was last asked: for the log and
+    /// the metrics.
+    pub fn take_login(&mut self) -> Option<Result<(), Failure>> {
+        self.login.take()
     }
 
     /// Who is at the other end, once a resource is bound. It stays known after
