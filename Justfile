@@ -1,0 +1,35 @@
+# Shorthands; CONTRIBUTING.md has the commands behind them.
+
+# List the recipes.
+default:
+    @just --list --unsorted
+
+# Build the server and the plugin inside it.
+build:
+    cargo build
+
+# Run a server and a small app on this machine, ready to log in to.
+demo *ARGUMENTS:
+    cargo run -- demo {{ARGUMENTS}}
+
+# Run all tests, or those whose names contain FILTER.
+test FILTER="":
+    cargo test {{FILTER}}
+
+# Drive real XMPP clients against the demo.
+clients:
+    tests/clients/run
+
+# Check the format, and lint host and plugins.
+lint:
+    cargo fmt --all --check
+    cargo clippy --all-targets -- -D warnings
+    cargo clippy -p muster-guest -p muster-hostile --target wasm32-wasip2 -- -D warnings
+
+# Check licences, sources, duplicates and advisories of dependencies.
+deny:
+    cargo deny check
+
+# Everything that a change has to pass.
+ci:
+    .ci/run
