@@ -270,3 +270,31 @@ async fn an_empty_object_is_honoured() {
     assert_eq!(items(&john.roster().await), [""; 0]);
     assert!(john.jid().contains(DOMAIN));
 }
+
+/// Row 62: a trap in a call is an error of that call. The memory of the plugin is
+/// smaller than the answer here, which is within the operator's other limit.
+#[tokio::test]
+async fn a_plugin_that_runs_out_of_memory_fails_that_user_alone() {
+    let stage = Stage::own("[limits.plugin]\nmemory_bytes = \"3MiB\"").await;
+    stage.contacts("john", json!({"marie": {}}));
+    let mut john = stage.online("john").await;
+    let mut marie = stage.online("marie").await;
+    let before = items(&john.roster().await);
+    let mut answer = vec![b' '; 4 << 20];
+    answer.truncate((4 << 20) - 2);
+    answer.extend_from_slice(b"{}");
+    stage.answer("john", Answer::Body(answer));
+    stage.contacts("marie", json!({"aaron": {}}));
+    assert_eq!(stage.refresh(&["john"]).await, Summary::new("error", 0, 1));
+    assert_eq!(
+        stage.refresh(&["john", "marie"]).await,
+        Summary::new("ok", 1, 1)
+    );
+    marie.push().await;
+    assert_eq!(items(&john.roster().await), before);
+    // And at the login.
+    john.leave().await;
+    stage.until_offline("john").await;
+    let mut john = stage.bound("john").await;
+    assert!(error_of(&john.roster().await).starts_with("wait/"));
+}
