@@ -27,5 +27,6 @@ mod sasl;
 mod server_iq;
 mod stamping;
 mod stream;
+mod tidy;
 mod url;
 mod xml;

@@ -1,0 +1,200 @@
+//! What the repository's own rules say about its text, as far as a program can
+//! tell. CONTRIBUTING.md has the rules.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Directories that hold nothing of ours.
+const NOT_OURS: [&str; 3] = ["target", ".git", "node_modules"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ is in the repository")
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// All files below the root whose name ends so, relative to it.
+fn files(endings: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut directories = vec![root().to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if path.is_dir() {
+                if !NOT_OURS.contains(&&*name) {
+                    directories.push(path);
+                }
+            } else if endings.iter().any(|ending| name.ends_with(ending)) {
+                found.push(path.strip_prefix(root()).expect("below the root").into());
+            }
+        }
+    }
+    found.sort();
+    assert!(!found.is_empty(), "no {endings:?}");
+    found
+}
+
+#[track_caller]
+fn none(what: &str, offenders: impl IntoIterator<Item = String>) {
+    let offenders: Vec<_> = offenders.into_iter().collect();
+    assert!(offenders.is_empty(), "{what}:\n{}", offenders.join("\n"));
+}
+
+#[test]
+fn every_source_file_says_what_it_owns() {
+    let silent = files(&[".rs"]).into_iter().filter(|path| {
+        let text = read(path);
+        !text
+            .lines()
+            .next()
+            .is_some_and(|line| line.starts_with("//! "))
+    });
+    none(
+        "files that do not start with `//!`",
+        silent.map(|path| path.display().to_string()),
+    );
+}
+
+/// Where unsafe code is allowed, and why.
+const MAY_BE_UNSAFE: [(&str, &str); 3] = [
+    (
+        "guest/component/src/lib.rs",
+        "generated bindings, in one module",
+    ),
+    ("host/plugin/bindings/src/lib.rs", "generated bindings"),
+    ("tests/hostile/src/lib.rs", "generated bindings"),
+];
+
+#[test]
+fn crates_forbid_unsafe_code_unless_there_is_a_reason() {
+    let roots = files(&["Cargo.toml"]).into_iter().flat_map(|manifest| {
+        let package = manifest.parent().expect("a package").to_owned();
+        ["src/lib.rs", "src/main.rs", "build.rs"].map(|file| package.join(file))
+    });
+    let roots = roots.filter(|path| root().join(path).exists());
+    let excused = |path: &Path| {
+        MAY_BE_UNSAFE
+            .iter()
+            .any(|(file, _)| Path::new(file) == path)
+    };
+    let lax =
+        roots.filter(|path| !excused(path) && !read(path).contains("#![forbid(unsafe_code)]"));
+    none(
+        "crate roots without #![forbid(unsafe_code)]",
+        lax.map(|path| path.display().to_string()),
+    );
+    for (file, _) in MAY_BE_UNSAFE {
+        assert!(root().join(file).exists(), "{file} is excused and gone");
+    }
+}
+
+#[test]
+fn crates_follow_the_lints_of_the_workspace() {
+    // What is generated documents nothing; the hostile plugin does what lints forbid.
+    let excused = [
+        "Cargo.toml",
+        "host/plugin/bindings/Cargo.toml",
+        "tests/hostile/Cargo.toml",
+    ];
+    let lax = files(&["Cargo.toml"]).into_iter().filter(|path| {
+        !excused.iter().any(|excused| Path::new(excused) == path)
+            && !read(path).contains("[lints]\nworkspace = true")
+    });
+    none(
+        "manifests without the workspace's lints",
+        lax.map(|path| path.display().to_string()),
+    );
+}
+
+#[test]
+fn no_path_of_a_machine_is_written_down() {
+    // In pieces, so that this file is no offender.
+    let paths = [
+        ["/ho", "me/"].concat(),
+        ["/Us", "ers/"].concat(),
+        ["/wo", "rk/"].concat(),
+    ];
+    let endings = [
+        ".rs", ".toml", ".md", ".wit", ".py", ".html", "run", "Justfile",
+    ];
+    let offenders = files(&endings).into_iter().flat_map(|file| {
+        let text = read(&file);
+        let told = |(number, line): (usize, &str)| {
+            let named = paths.iter().any(|path| line.contains(path.as_str()));
+            named.then(|| format!("{}:{}: {line}", file.display(), number + 1))
+        };
+        text.lines()
+            .enumerate()
+            .filter_map(told)
+            .collect::<Vec<_>>()
+    });
+    none("paths of a machine", offenders);
+}
+
+#[test]
+fn ci_runs_what_the_readme_tells_to_run() {
+    let (readme, ci) = (read("README.md"), read(".ci/run"));
+    let commands = readme
+        .lines()
+        .filter(|line| line.starts_with("rustup target add"))
+        .flat_map(|line| line.split(" && "));
+    let commands: Vec<_> = commands.collect();
+    assert!(
+        commands.len() >= 4,
+        "two lines of two commands: {commands:?}"
+    );
+    // At the beginning of a line, so that a comment does not count.
+    let run = |command: &str| {
+        ci.lines().any(|line| {
+            let rest = line.trim_start().strip_prefix(command);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\n']))
+        })
+    };
+    let missing = commands.into_iter().filter(|command| !run(command));
+    none(
+        "commands of README.md that .ci/run does not run",
+        missing.map(str::to_owned),
+    );
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let offenders = files(&[".md"]).into_iter().flat_map(|file| {
+        let text = read(&file);
+        let folder = file.parent().expect("a folder").to_owned();
+        let targets = text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next());
+        let local = targets.filter(|target| !target.contains("://") && !target.starts_with('#'));
+        let broken = local.filter(|target| {
+            let path = target.split('#').next().unwrap_or_default();
+            !root().join(&folder).join(path).exists()
+        });
+        let told = broken.map(|target| format!("{}: {target}", file.display()));
+        told.collect::<Vec<_>>()
+    });
+    none("broken links", offenders);
+}
+
+#[test]
+fn decisions_are_numbered_without_a_gap() {
+    let notes = files(&[".md"])
+        .into_iter()
+        .filter(|path| path.starts_with("docs/decisions"));
+    for (index, note) in notes.enumerate() {
+        let number = format!("{:04}", index + 1);
+        let name = note.file_name().unwrap_or_default().to_string_lossy();
+        assert!(name.starts_with(&number), "{name} should be {number}");
+        assert!(
+            read(&note).starts_with(&format!("# {number}: ")),
+            "{name}: its title"
+        );
+    }
+}
