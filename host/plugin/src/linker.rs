@@ -7,6 +7,7 @@
 
 use muster_plugin_bindings::v0_1::muster::roster::{rosters, types};
 use muster_plugin_bindings::v0_1::wasi::config::store as config;
+use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::{Accessor, HasData, Linker};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
 use wasmtime_wasi::random::WasiRandom;
@@ -123,16 +124,20 @@ impl rosters::HostWithStore<StoreState> for Rosters {
             let state = access.get();
             (state.refresher.clone(), state.limits.refresh_usernames)
         });
-        match refresher {
+        let refused = || usernames.iter().cloned().map(Outcome::overloaded).collect();
+        let outcomes = match refresher {
             Some(refresher) if usernames.len() <= limit => {
-                let outcomes = refresher.refresh(usernames).await;
-                outcomes.into_iter().map(accept::outcome_to_guest).collect()
+                // In a task of its own: the fetches of a refresh may run other
+                // stores, and wasmtime panics when the event loop of one store
+                // is polled from within another's. Dropping the call ends it.
+                let usernames = usernames.clone();
+                let refresh = tokio::spawn(async move { refresher.refresh(usernames).await });
+                AbortOnDropHandle::new(refresh)
+                    .await
+                    .unwrap_or_else(|_| refused())
             }
-            _ => usernames
-                .into_iter()
-                .map(Outcome::overloaded)
-                .map(accept::outcome_to_guest)
-                .collect(),
-        }
+            _ => refused(),
+        };
+        outcomes.into_iter().map(accept::outcome_to_guest).collect()
     }
 }
