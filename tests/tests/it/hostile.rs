@@ -5,7 +5,7 @@ use muster_tests::PATIENCE;
 use muster_tests::app::Answer;
 use muster_tests::bystanders::Bystanders;
 use muster_tests::client::{Client, Mechanism, header};
-use muster_tests::http::Connection;
+use muster_tests::http::{Connection, exchange, request};
 use muster_tests::muster::{TOKEN, post_refresh};
 use muster_tests::stage::{DOMAIN, Stage};
 use serde_json::json;
@@ -132,10 +132,28 @@ async fn two_hundred_bystanders_notice_nothing() {
     }
     abuse_http(&stage).await;
     abuse_the_app(&stage).await;
+    assert_counted(&stage).await;
     let p99 = bystanders.dismiss().await;
     // 100 ms are promised of a release build with cores to itself; here every
     // test of the binary runs at the same time.
     assert!(p99 < Duration::from_secs(2), "{p99:?}");
+}
+
+/// Every fault has a metric that names it.
+async fn assert_counted(stage: &Stage) {
+    let authorization = format!("Bearer {TOKEN}");
+    let scrape = request("GET", "/metrics", &[("Authorization", &authorization)], b"");
+    let metrics = exchange(stage.http(), &scrape).await.text();
+    for condition in [
+        "policy-violation",
+        "not-well-formed",
+        "restricted-xml",
+        "not-authorized",
+        "unsupported-stanza-type",
+    ] {
+        let label = format!("condition=\"{condition}\"");
+        assert!(metrics.contains(&label), "{condition} in {metrics}");
+    }
 }
 
 async fn abuse_http(stage: &Stage) {
