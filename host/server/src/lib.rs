@@ -22,6 +22,7 @@ mod registration;
 mod rosters;
 mod router;
 mod server;
+mod services;
 mod sessions;
 mod telemetry;
 

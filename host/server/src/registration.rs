@@ -9,9 +9,9 @@ use muster_xmpp::error::StreamCondition;
 use muster_xmpp::session::BindRefusal;
 use muster_xmpp::{BareJid, FullJid, ResourcePart};
 
-use crate::connection::Services;
 use crate::mailbox::{Mail, Mailbox};
 use crate::rosters::User;
+use crate::services::Services;
 use crate::sessions::SessionId;
 
 /// A bound resource.

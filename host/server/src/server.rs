@@ -22,7 +22,7 @@ use tracing::Instrument;
 
 use crate::auth::Authenticator;
 use crate::config::{self, Config, PluginSource};
-use crate::connection::{Connection, Services};
+use crate::connection::Connection;
 use crate::hosts::{Hosts, VirtualHost};
 use crate::http::{self, HttpLimits, HttpState, Tokens};
 use crate::listener::accept;
@@ -30,6 +30,7 @@ use crate::mailbox::MailboxLimits;
 use crate::presence::Presences;
 use crate::rosters::{RefreshPort, Rosters, Source};
 use crate::router::Router;
+use crate::services::Services;
 use crate::sessions::Sessions;
 use crate::telemetry::{Metrics, UPKEEP_INTERVAL};
 

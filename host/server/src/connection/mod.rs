@@ -6,50 +6,28 @@
 //! more is read, so a client's stanzas are handled in order (RFC 6120, section
 //! 10.1); what others send is delivered all the same.
 
+mod bound;
+mod transfer;
+
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, BytesMut};
 use muster_xmpp::error::{StanzaError, StreamCondition, StreamError};
-use muster_xmpp::session::{
-    Action, BindRefusal, CredentialsAnswer, Session, SessionConfig, Verdict,
-};
+use muster_xmpp::session::{Action, BindRefusal, CredentialsAnswer, Session, Verdict};
 use muster_xmpp::stanza::{Presence, Stanza, StanzaKind};
-use muster_xmpp::{BareJid, FullJid, Jid, ResourcePart, encode, roster};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_util::sync::CancellationToken;
+use muster_xmpp::{BareJid, FullJid, Jid, ResourcePart, encode};
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::hosts::Hosts;
-use crate::mailbox::{Inbox, Mail, MailboxLimits, mailbox};
+use self::bound::Bound;
+use self::transfer::{HungUp, OUTPUT_HIGH_WATER, discard, drain, transfer};
+use crate::mailbox::{Mail, mailbox};
 use crate::presence::Presences;
 use crate::registration::Registration;
-use crate::rosters::{Rosters, SourceError, User};
-use crate::router::Router;
-use crate::sessions::Sessions;
+use crate::rosters::SourceError;
+use crate::services::Services;
 use crate::telemetry;
-
-/// What the connections of a listener share.
-pub(crate) struct Services {
-    pub(crate) session_config: Arc<SessionConfig>,
-    pub(crate) hosts: Arc<Hosts>,
-    pub(crate) sessions: Arc<Sessions>,
-    pub(crate) rosters: Arc<Rosters>,
-    pub(crate) router: Arc<Router>,
-    pub(crate) presences: Arc<Presences>,
-    pub(crate) mailbox_limits: MailboxLimits,
-    /// Cancelled when the drain begins.
-    pub(crate) stop: CancellationToken,
-}
-
-/// Bytes of output above which nothing more is taken out of the mailbox: a
-/// client that does not read fills its mailbox, and is closed by its bounds.
-const OUTPUT_HIGH_WATER: usize = 64 * 1024;
-
-/// Output buffers larger than this are given back once they are written.
-const OUTPUT_KEPT: usize = 4 * 1024;
 
 /// How long the peer may take to read the last words of a stream and to close
 /// its side.
@@ -65,13 +43,6 @@ pub(crate) struct Connection<S> {
     pending: Option<Pin<Box<dyn Future<Output = Answer> + Send>>>,
     /// The peer is gone: nothing more can be read or written.
     hung_up: bool,
-}
-
-/// A bound resource, as its connection holds it.
-struct Bound {
-    registration: Registration,
-    inbox: Inbox,
-    pushes: u64,
 }
 
 /// What a pending answer turned out to be.
@@ -236,11 +207,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let registration = Registration::new(&self.services, account, resource, mailbox)?;
         let jid = registration.jid().clone();
         tracing::debug!(%jid, "resource bound");
-        self.bound = Some(Bound {
-            registration,
-            inbox,
-            pushes: 0,
-        });
+        self.bound = Some(Bound::new(registration, inbox));
         if self.services.stop.is_cancelled() {
             // Bound behind the back of the drain, which tells bound sessions
             // by mail.
@@ -394,61 +361,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-impl Bound {
-    /// Encodes `mail` for this resource.
-    fn write(&mut self, mail: Mail, output: &mut BytesMut) {
-        let jid = self.registration.jid();
-        match mail {
-            Mail::Stanza(stanza) => output.extend_from_slice(&stanza),
-            Mail::Presence { from, stanza } => {
-                if may_see(self.registration.user(), &from) {
-                    output.extend_from_slice(&stanza);
-                }
-            }
-            Mail::Roster {
-                id,
-                known,
-                snapshot,
-            } => {
-                let to = Jid::from(jid.clone());
-                output.extend_from_slice(&roster::encode_result(
-                    &snapshot,
-                    &id,
-                    known.as_deref(),
-                    &to,
-                ));
-            }
-            Mail::RosterFailed { id, error } => {
-                let to = Jid::from(jid.clone());
-                output.extend_from_slice(&encode::error_reply(
-                    StanzaKind::Iq,
-                    Some(&id),
-                    None,
-                    Some(&to),
-                    &error,
-                ));
-            }
-            Mail::Pushes { old, new } => {
-                let to = Jid::from(jid.clone());
-                for change in roster::diff(&old, &new) {
-                    self.pushes += 1;
-                    let id = format!("push-{}", self.pushes);
-                    output.extend_from_slice(&roster::encode_push(&change, new.ver(), &id, &to));
-                    metrics::counter!("muster_roster_pushes_total").increment(1);
-                }
-            }
-            // `take` ends the stream instead.
-            Mail::Close(_) => {}
-        }
-    }
-}
-
-/// The receiver's side of the agreement about presence: its own roster must
-/// say that it sees the sender, at the moment at which it is written.
-fn may_see(user: &User, from: &BareJid) -> bool {
-    *from == user.account || user.state().sees(from.as_str())
-}
-
 async fn inbox_event(bound: Option<&mut Bound>, congested: bool) -> Event {
     let Some(bound) = bound else {
         return std::future::pending().await;
@@ -462,73 +374,4 @@ async fn inbox_event(bound: Option<&mut Bound>, congested: bool) -> Event {
         .receive()
         .await
         .map_or(Event::Overflow, Event::Mail)
-}
-
-/// The peer is gone, or the socket failed: nothing more to be done with it.
-struct HungUp;
-
-/// Writes what there is and, if `read`, reads what comes. Ready when the
-/// session has something new, or has room for mail again.
-fn transfer<S>(
-    cx: &mut Context<'_>,
-    stream: &mut S,
-    session: &mut Session,
-    read: bool,
-) -> Poll<Result<(), HungUp>>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let congested = session.output().len() >= OUTPUT_HIGH_WATER;
-    match drain(cx, stream, session.output()) {
-        Poll::Ready(Ok(())) | Poll::Pending => {}
-        Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-    }
-    if congested && session.output().len() < OUTPUT_HIGH_WATER {
-        return Poll::Ready(Ok(()));
-    }
-    if !read || !session.wants_read() || congested {
-        return Poll::Pending;
-    }
-    // On the stack, not in the connection: an idle client holds no buffer.
-    let mut space = [std::mem::MaybeUninit::uninit(); 8 * 1024];
-    let mut buffer = ReadBuf::uninit(&mut space);
-    match ready!(Pin::new(stream).poll_read(cx, &mut buffer)) {
-        Ok(()) if !buffer.filled().is_empty() => {
-            session.receive(buffer.filled());
-            Poll::Ready(Ok(()))
-        }
-        _ => Poll::Ready(Err(HungUp)),
-    }
-}
-
-/// Reads and throws away what the peer still sends, until it closes as well: a
-/// socket that is closed with unread input resets the connection, and the peer
-/// may never see why its stream ended.
-fn discard<S: AsyncRead + Unpin>(cx: &mut Context<'_>, stream: &mut S) -> Poll<()> {
-    let mut space = [std::mem::MaybeUninit::uninit(); 8 * 1024];
-    loop {
-        let mut buffer = ReadBuf::uninit(&mut space);
-        let read = ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer));
-        if read.is_err() || buffer.filled().is_empty() {
-            return Poll::Ready(());
-        }
-    }
-}
-
-/// Writes `output` out.
-fn drain<S: AsyncWrite + Unpin>(
-    cx: &mut Context<'_>,
-    stream: &mut S,
-    output: &mut BytesMut,
-) -> Poll<Result<(), HungUp>> {
-    while !output.is_empty() {
-        match ready!(Pin::new(&mut *stream).poll_write(cx, output)) {
-            Ok(written) if written > 0 => output.advance(written),
-            _ => return Poll::Ready(Err(HungUp)),
-        }
-    }
-    if output.capacity() > OUTPUT_KEPT {
-        *output = BytesMut::new();
-    }
-    Pin::new(stream).poll_flush(cx).map_err(|_| HungUp)
 }

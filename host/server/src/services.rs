@@ -1,0 +1,26 @@
+//! What everything behind the client listeners shares, wired once at start.
+
+use std::sync::Arc;
+
+use muster_xmpp::session::SessionConfig;
+use tokio_util::sync::CancellationToken;
+
+use crate::hosts::Hosts;
+use crate::mailbox::MailboxLimits;
+use crate::presence::Presences;
+use crate::rosters::Rosters;
+use crate::router::Router;
+use crate::sessions::Sessions;
+
+/// What the connections of a listener share.
+pub(crate) struct Services {
+    pub(crate) session_config: Arc<SessionConfig>,
+    pub(crate) hosts: Arc<Hosts>,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) rosters: Arc<Rosters>,
+    pub(crate) router: Arc<Router>,
+    pub(crate) presences: Arc<Presences>,
+    pub(crate) mailbox_limits: MailboxLimits,
+    /// Cancelled when the drain begins.
+    pub(crate) stop: CancellationToken,
+}
