@@ -20,6 +20,17 @@ test FILTER="":
 clients:
     tests/clients/run
 
+# Measure the decoder, the guest's parser, a fetch through the sandbox, a refresh through the server.
+bench:
+    cargo bench -p muster-xmpp --bench decode
+    cargo bench -p muster-contract --bench parse
+    cargo bench -p muster-plugin --bench fetch
+    cargo bench -p muster-server --bench refresh
+
+# Measure a release build, and Prosody beside it where it is installed; see bench/run.
+bench-peers *ARGUMENTS:
+    bench/run {{ARGUMENTS}}
+
 # Check the format, and lint host and plugins.
 lint:
     cargo fmt --all --check
