@@ -7,15 +7,16 @@
 //! rosters and presences travel as shared snapshots and are written by the
 //! receiving connection.
 
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use muster_xmpp::BareJid;
 use muster_xmpp::error::{StanzaError, StreamError};
 use muster_xmpp::roster::Snapshot;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use parking_lot::Mutex;
 
 /// What a connection is told.
 #[derive(Debug)]
@@ -82,66 +83,73 @@ pub(crate) struct MailboxLimits {
 
 /// The sending side. Cheap to clone; never waits.
 #[derive(Clone, Debug)]
-pub(crate) struct Mailbox {
-    mails: mpsc::Sender<Mail>,
-    waiting_bytes: Arc<AtomicUsize>,
-    max_bytes: usize,
-    overflow: CancellationToken,
-}
+pub(crate) struct Mailbox(Arc<Shared>);
 
 /// The receiving side, owned by the connection task.
 #[derive(Debug)]
-pub(crate) struct Inbox {
-    mails: mpsc::Receiver<Mail>,
-    waiting_bytes: Arc<AtomicUsize>,
-    overflow: CancellationToken,
+pub(crate) struct Inbox(Arc<Shared>);
+
+/// Not a channel of tokio's: that one holds room for 32 mails for as long as
+/// it lives, and most clients are idle most of the time.
+#[derive(Debug)]
+struct Shared {
+    limits: MailboxLimits,
+    /// The innermost lock: held for one mail in or out.
+    queue: Mutex<Queue>,
 }
+
+#[derive(Debug, Default)]
+struct Queue {
+    mails: VecDeque<Mail>,
+    /// Of the mails that wait.
+    bytes: usize,
+    state: State,
+    /// The connection task, while it waits for mail or for the overflow.
+    reader: Option<Waker>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Open,
+    /// A bound was exceeded.
+    Overflowed,
+    /// There is no inbox any more.
+    Closed,
+}
+
+/// Room for mails that an empty mailbox keeps.
+const ROOM_KEPT: usize = 4;
 
 /// A mailbox and its inbox.
 pub(crate) fn mailbox(limits: MailboxLimits) -> (Mailbox, Inbox) {
-    let (sender, receiver) = mpsc::channel(limits.messages.max(1));
-    let waiting_bytes = Arc::new(AtomicUsize::new(0));
-    let overflow = CancellationToken::new();
-    let inbox = Inbox {
-        mails: receiver,
-        waiting_bytes: Arc::clone(&waiting_bytes),
-        overflow: overflow.clone(),
-    };
-    let mailbox = Mailbox {
-        mails: sender,
-        waiting_bytes,
-        max_bytes: limits.bytes,
-        overflow,
-    };
-    (mailbox, inbox)
+    let queue = Mutex::default();
+    let shared = Arc::new(Shared { limits, queue });
+    (Mailbox(Arc::clone(&shared)), Inbox(shared))
 }
 
 impl Mailbox {
     /// Puts `mail` in. False when the stream is gone or has just been given
     /// up because a bound was reached; the mail is then lost with the stream.
     pub(crate) fn send(&self, mail: Mail) -> bool {
-        let bytes = mail.bytes();
-        let waiting = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
-        // A single stanza larger than the bound still passes an empty mailbox.
-        let fits = waiting == 0 || waiting + bytes <= self.max_bytes;
-        if fits && !self.overflow.is_cancelled() {
-            match self.mails.try_send(mail) {
-                Ok(()) => return true,
-                Err(mpsc::error::TrySendError::Full(_)) => self.give_up(),
-                Err(mpsc::error::TrySendError::Closed(_)) => {}
-            }
+        let mut queue = self.0.queue.lock();
+        if queue.state != State::Open {
+            return false;
+        }
+        let fits = queue.fits(&mail, self.0.limits);
+        if fits {
+            queue.bytes += mail.bytes();
+            queue.mails.push_back(mail);
         } else {
-            self.give_up();
-        }
-        self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        false
-    }
-
-    fn give_up(&self) {
-        if !self.overflow.is_cancelled() {
             metrics::counter!("muster_mailbox_overflows_total").increment(1);
-            self.overflow.cancel();
+            queue.end(State::Overflowed);
         }
+        let reader = queue.reader.take();
+        drop(queue);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+        fits
     }
 }
 
@@ -150,28 +158,69 @@ impl Inbox {
     ///
     /// Cancel safe: a mail is either returned or still waiting.
     pub(crate) async fn receive(&mut self) -> Option<Mail> {
-        // A bound can only be exceeded while something waits, so there is no
-        // need to listen for that as well.
-        let mail = self.mails.recv().await?;
-        self.taken(&mail);
-        (!self.overflow.is_cancelled()).then_some(mail)
+        poll_fn(|cx| {
+            let mut queue = self.0.queue.lock();
+            match queue.take() {
+                None if queue.state == State::Open => queue.wait(cx),
+                mail => Poll::Ready(mail),
+            }
+        })
+        .await
     }
 
     /// Waits until a bound is exceeded; for a receiver that cannot take more.
     pub(crate) async fn overflowed(&self) {
-        self.overflow.cancelled().await;
+        poll_fn(|cx| {
+            let mut queue = self.0.queue.lock();
+            match queue.state {
+                State::Open => queue.wait(cx),
+                State::Overflowed | State::Closed => Poll::Ready(()),
+            }
+        })
+        .await;
     }
 
     /// The next mail if one waits already.
     pub(crate) fn try_receive(&mut self) -> Option<Mail> {
-        let mail = self.mails.try_recv().ok()?;
-        self.taken(&mail);
+        self.0.queue.lock().take()
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.0.queue.lock().end(State::Closed);
+    }
+}
+
+impl Queue {
+    /// A single stanza larger than the bound still passes an empty mailbox.
+    fn fits(&self, mail: &Mail, limits: MailboxLimits) -> bool {
+        self.mails.len() < limits.messages.max(1)
+            && (self.bytes == 0 || self.bytes + mail.bytes() <= limits.bytes)
+    }
+
+    fn take(&mut self) -> Option<Mail> {
+        let mail = self.mails.pop_front()?;
+        self.bytes -= mail.bytes();
+        if self.mails.is_empty() {
+            self.mails.shrink_to(ROOM_KEPT);
+        }
         Some(mail)
     }
 
-    fn taken(&self, mail: &Mail) {
-        self.waiting_bytes
-            .fetch_sub(mail.bytes(), Ordering::Relaxed);
+    fn wait<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
+        match &mut self.reader {
+            Some(reader) => reader.clone_from(cx.waker()),
+            reader => *reader = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    /// What waits is lost with the stream.
+    fn end(&mut self, state: State) {
+        self.state = state;
+        self.mails = VecDeque::new();
+        self.bytes = 0;
     }
 }
 

@@ -1,8 +1,8 @@
 //! Which resources are bound, and how to reach them.
 //!
 //! Owns the handles of all bound resources, sharded by account. Its locks are
-//! leaves: held for a lookup or a handful of `try_send`s, never across an
-//! await, and nothing else is locked under them. Does not own the streams, the
+//! held for a lookup or a handful of mails, never across an await, and nothing
+//! is locked under them but a mailbox. Does not own the streams, the
 //! rosters or any rule about who may see whom.
 
 use std::collections::HashMap;
