@@ -71,7 +71,12 @@ impl Subscription {
 /// since the parser leaves it in the text. What would change again under a
 /// second preparation is refused: one contact must have one JID.
 pub(super) fn parse_jid(text: &str) -> Option<BareJid> {
-    let jid = BareJid::new(text.strip_suffix('.').unwrap_or(text)).ok()?;
+    let text = text.strip_suffix('.').unwrap_or(text);
+    let jid = BareJid::new(text).ok()?;
+    if jid.as_str() == text && !text.ends_with('.') {
+        // The preparation changed nothing, so it will not the next time.
+        return Some(jid);
+    }
     // The text is kept, and read again for each stanza to the contact.
     let again = Jid::new(jid.as_str()).ok()?;
     let stable = again.is_bare() && again.as_str() == jid.as_str() && !jid.as_str().ends_with('.');
