@@ -234,10 +234,7 @@ fn start_shared() -> Shared {
         let deserted = app::closed_address().await;
         let users = LISTED_USERS.map(|(user, password)| format!("{user} = \"{password}\""));
         let listed = format!("kind = \"static\"\nusers = {{ {} }}", users.join(", "));
-        // Unoptimised and beside every other test, a legitimate turn may take
-        // longer than the limit that is meant for an optimised host.
         let setup = Setup::for_app(&app)
-            .with("[limits.plugin]\nturn = \"2s\"")
             .host(LISTED, &listed, &app.roster_url())
             .host(DESERTED, ANYONE, &format!("http://{deserted}/contacts/%s"));
         (Arc::clone(&app), Arc::new(Muster::start(&setup).await))

@@ -3,18 +3,14 @@
 //! Owns the way from the app's request to `rosters.refresh` and from its
 //! outcomes to the summary. Authentication came before, in the host.
 
-use muster_contract::{
-    DEFAULT_MAX_NAMES, Reason, Refusal, Route, Summary, error_body, parse_refresh, route,
-};
+use muster_contract::{Reason, Refusal, Route, Summary, error_body, parse_refresh, route};
 
 use crate::bindings::muster::roster::rosters;
 use crate::bindings::muster::roster::types::{Failure, FetchError, Outcome};
 use crate::bindings::wasi::http::types::{ErrorCode, Fields, Method, Request, Response};
 use crate::bindings::wit_future;
 use crate::body::{self, BodyError};
-
-/// The bound of a request's body.
-const MAX_REQUEST_BYTES: usize = 1 << 20;
+use crate::settings::settings;
 
 /// Answers one request; every fault of the app's is an answer as well.
 pub(crate) async fn handle(request: Request) -> Result<Response, ErrorCode> {
@@ -42,15 +38,23 @@ pub(crate) async fn handle(request: Request) -> Result<Response, ErrorCode> {
 
 /// The usernames in the body, or the status and the text of the refusal.
 async fn usernames(request: Request, headers: &Fields) -> Result<Vec<String>, (u16, String)> {
+    let settings = settings().map_err(|error| {
+        eprintln!("no refresh can be served: {error}");
+        (
+            500,
+            "the plugin is not configured; the log says what is missing".to_owned(),
+        )
+    })?;
+    let limit = settings.max_request_bytes;
     let announced = headers.get("content-length").into_iter().next();
     let announced = announced.and_then(|value| String::from_utf8(value).ok()?.parse().ok());
     let (_, read) = wit_future::new(|| Ok(()));
     let (stream, end) = Request::consume_body(request, read);
-    let body = body::read(stream, end, announced, MAX_REQUEST_BYTES)
+    let body = body::read(stream, end, announced, limit)
         .await
         .map_err(|error| match error {
             BodyError::TooLarge => {
-                let text = format!("the body is larger than {MAX_REQUEST_BYTES} bytes");
+                let text = format!("the body is larger than {limit} bytes");
                 (413, text)
             }
             BodyError::Broken(code) => {
@@ -58,7 +62,7 @@ async fn usernames(request: Request, headers: &Fields) -> Result<Vec<String>, (u
                 (400, "the body is incomplete".to_owned())
             }
         })?;
-    parse_refresh(&body, DEFAULT_MAX_NAMES).map_err(|error| (error.status(), error.to_string()))
+    parse_refresh(&body, settings.max_names).map_err(|error| (error.status(), error.to_string()))
 }
 
 fn count(summary: &mut Summary, outcome: &Outcome) {

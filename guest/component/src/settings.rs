@@ -2,16 +2,17 @@
 //!
 //! Owns the keys: `http_roster_url` (required), `domain` (the virtual host's;
 //! without it the user's own JID is left for the host to drop),
-//! `max_contacts` and `max_response_bytes` (the host's bounds, where they are
-//! not the defaults).
+//! `max_contacts`, `max_response_bytes`, `max_names` and `max_request_bytes`
+//! (the host's bounds, where they are not the defaults).
 
 use std::sync::OnceLock;
 
-use muster_contract::{DEFAULT_MAX_CONTACTS, TemplateError, UrlTemplate};
+use muster_contract::{DEFAULT_MAX_CONTACTS, DEFAULT_MAX_NAMES, TemplateError, UrlTemplate};
 
 use crate::bindings::wasi::config::store;
 
 const DEFAULT_MAX_RESPONSE_BYTES: usize = 4 << 20;
+const DEFAULT_MAX_REQUEST_BYTES: usize = 1 << 20;
 
 /// What the operator configured.
 pub(crate) struct Settings {
@@ -19,6 +20,8 @@ pub(crate) struct Settings {
     pub(crate) domain: Option<String>,
     pub(crate) max_contacts: usize,
     pub(crate) max_response_bytes: usize,
+    pub(crate) max_names: usize,
+    pub(crate) max_request_bytes: usize,
 }
 
 /// Why there are no settings. Reach: every call, until the configuration changes.
@@ -48,6 +51,8 @@ fn read() -> Result<Settings, SettingsError> {
         domain: get("domain")?,
         max_contacts: number("max_contacts", DEFAULT_MAX_CONTACTS)?,
         max_response_bytes: number("max_response_bytes", DEFAULT_MAX_RESPONSE_BYTES)?,
+        max_names: number("max_names", DEFAULT_MAX_NAMES)?,
+        max_request_bytes: number("max_request_bytes", DEFAULT_MAX_REQUEST_BYTES)?,
     })
 }
 

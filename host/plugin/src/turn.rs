@@ -2,27 +2,31 @@
 //!
 //! The epoch callback sees a computing guest once in a tick
 //! ([`crate::engine::EPOCH_TICK`]). It lets the executor run something else
-//! each time, and traps the guest when it has seen it too often in a row. A
-//! turn ends when the store waits by itself, not when it was made to yield:
-//! [`metered`] tells the two apart. A thread that the system has put aside
-//! does not tick, so a busy machine does not shorten a guest's turn much.
+//! each time, and traps the guest when it has used up its turn. A turn is CPU
+//! time of the threads that ran it, so that a busy machine does not shorten
+//! it. It ends when the store waits by itself, not when it was made to yield:
+//! [`metered`] tells the two apart.
 
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
 use wasmtime::{Store, UpdateDeadline};
 
-use crate::engine::EPOCH_TICK;
-
-/// The turn of one store's guest.
+/// The turn of one store's guest. All times are nanoseconds of CPU time.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    ticks: AtomicU32,
+    /// Spent in this turn before the current poll.
+    spent: AtomicU64,
+    /// The thread's clock when the current poll began; a poll stays on one
+    /// thread.
+    began: AtomicU64,
+    /// The guest was made to yield: the next poll belongs to the same turn.
     yielded: AtomicBool,
-    limit: u32,
+    limit: u64,
 }
 
 /// The guest computed for longer than its turn.
@@ -32,27 +36,37 @@ pub(crate) struct TurnExceeded;
 
 impl Turn {
     pub(crate) fn new(limit: Duration) -> Arc<Self> {
-        let ticks = limit.as_millis() / EPOCH_TICK.as_millis();
         Arc::new(Self {
-            ticks: AtomicU32::new(0),
+            spent: AtomicU64::new(0),
+            began: AtomicU64::new(0),
             yielded: AtomicBool::new(false),
-            limit: u32::try_from(ticks).unwrap_or(u32::MAX).max(1),
+            limit: u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX),
         })
     }
 
     /// A call came to its end: the next one has a turn of its own.
     pub(crate) fn restart(&self) {
-        self.ticks.store(0, Ordering::Relaxed);
+        self.restart_at(thread_time());
     }
 
-    fn resume(&self) {
-        if !self.yielded.swap(false, Ordering::Relaxed) {
-            self.restart();
+    fn restart_at(&self, now: u64) {
+        self.spent.store(0, Ordering::Relaxed);
+        self.began.store(now, Ordering::Relaxed);
+    }
+
+    /// A poll begins.
+    fn resume(&self, now: u64) {
+        if self.yielded.swap(false, Ordering::Relaxed) {
+            self.began.store(now, Ordering::Relaxed);
+        } else {
+            self.restart_at(now);
         }
     }
 
-    fn tick(&self) -> Result<(), TurnExceeded> {
-        if self.ticks.fetch_add(1, Ordering::Relaxed) + 1 >= self.limit {
+    /// The guest is still computing.
+    fn tick(&self, now: u64) -> Result<(), TurnExceeded> {
+        let poll = now.saturating_sub(self.began.swap(now, Ordering::Relaxed));
+        if self.spent.fetch_add(poll, Ordering::Relaxed) + poll >= self.limit {
             return Err(TurnExceeded);
         }
         self.yielded.store(true, Ordering::Relaxed);
@@ -60,11 +74,21 @@ impl Turn {
     }
 }
 
+/// CPU time of this thread so far.
+fn thread_time() -> u64 {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+    let nanoseconds = u64::try_from(now.tv_nsec).unwrap_or_default();
+    seconds
+        .saturating_mul(1_000_000_000)
+        .saturating_add(nanoseconds)
+}
+
 /// Puts a store's guest under a turn limit.
 pub(crate) fn limit<T: 'static>(store: &mut Store<T>, turn: Arc<Turn>) {
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(move |_| {
-        turn.tick()?;
+        turn.tick(thread_time())?;
         Ok(UpdateDeadline::YieldCustom(
             1,
             Box::pin(tokio::task::yield_now()),
@@ -76,7 +100,7 @@ pub(crate) fn limit<T: 'static>(store: &mut Store<T>, turn: Arc<Turn>) {
 pub(crate) async fn metered<F: Future>(turn: &Turn, future: F) -> F::Output {
     let mut future = pin!(future);
     std::future::poll_fn(|cx| {
-        turn.resume();
+        turn.resume(thread_time());
         future.as_mut().poll(cx)
     })
     .await
@@ -86,27 +110,50 @@ pub(crate) async fn metered<F: Future>(turn: &Turn, future: F) -> F::Output {
 mod tests {
     use super::*;
 
+    const MS: u64 = 1_000_000;
+
     #[test]
     fn a_turn_ends_with_the_limit() {
         let turn = Turn::new(Duration::from_millis(30));
-        assert_eq!(turn.tick(), Ok(()));
-        assert_eq!(turn.tick(), Ok(()));
-        assert_eq!(turn.tick(), Err(TurnExceeded));
+        turn.resume(500 * MS);
+        assert_eq!(turn.tick(510 * MS), Ok(()));
+        assert_eq!(turn.tick(520 * MS), Ok(()));
+        assert_eq!(turn.tick(530 * MS), Err(TurnExceeded));
+    }
+
+    #[test]
+    fn ticks_without_cpu_time_cost_nothing() {
+        let turn = Turn::new(Duration::from_millis(30));
+        turn.resume(500 * MS);
+        for _ in 0..1000 {
+            assert_eq!(turn.tick(510 * MS), Ok(()));
+        }
     }
 
     #[test]
     fn only_a_voluntary_wait_starts_a_new_turn() {
         let turn = Turn::new(Duration::from_millis(30));
-        for _ in 0..2 {
-            turn.resume();
-            assert_eq!(turn.tick(), Ok(()));
+        // Made to yield twice, and polled by another thread each time: the
+        // count goes on.
+        for clock in [100, 700] {
+            turn.resume(clock * MS);
+            assert_eq!(turn.tick((clock + 10) * MS), Ok(()));
         }
-        // Made to yield twice: the count goes on.
-        turn.resume();
-        assert_eq!(turn.tick(), Err(TurnExceeded));
+        turn.resume(5 * MS);
+        assert_eq!(turn.tick(15 * MS), Err(TurnExceeded));
         // Waited by itself: the count starts again.
-        turn.resume();
-        turn.resume();
-        assert_eq!(turn.tick(), Ok(()));
+        turn.resume(15 * MS);
+        turn.resume(15 * MS);
+        assert_eq!(turn.tick(25 * MS), Ok(()));
+    }
+
+    #[test]
+    fn the_clock_is_the_threads() {
+        let before = thread_time();
+        std::thread::sleep(Duration::from_millis(30));
+        assert!(
+            thread_time() - before < 20 * MS,
+            "sleeping takes no CPU time"
+        );
     }
 }

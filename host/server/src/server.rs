@@ -314,6 +314,11 @@ async fn load_plugin(
                 "max_response_bytes".to_owned(),
                 limits.backend.response_bytes.to_string(),
             ),
+            ("max_names".to_owned(), limits.http.names.to_string()),
+            (
+                "max_request_bytes".to_owned(),
+                limits.http.body_bytes.to_string(),
+            ),
         ],
         egress,
         limits: plugin_limits(limits),
