@@ -2,8 +2,7 @@
 //! connection task.
 //!
 //! Owns the bounds (messages and bytes) and what happens when they are
-//! exceeded: the stream is closed, and whoever sent never waits (DESIGN
-//! invariant: mailboxes are bounded). Does not own the stream or its encoding;
+//! exceeded: the stream is closed, and whoever sent never waits. Does not own the stream or its encoding;
 //! rosters and presences travel as shared snapshots and are written by the
 //! receiving connection.
 

@@ -1,6 +1,7 @@
 //! The end-to-end tests: one binary, a module a subject.
 //!
-//! Each test drives the host over its sockets alone. Names say what must hold;
+//! Rows are those of `docs/hostile-input.md`. Each test drives the host over its
+//! sockets alone. Names say what must hold;
 //! the tests of `predecessor` are named after the fault that they keep away.
 
 #![expect(

@@ -1,4 +1,4 @@
-//! Rows 27: who is not a contact learns nothing, and the app alone says who is
+//! Row 27: who is not a contact learns nothing, and the app alone says who is
 //! one.
 
 use muster_tests::client::{Client, is_push};
