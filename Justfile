@@ -21,11 +21,9 @@ clients:
     tests/clients/run
 
 # Measure the decoder, the guest's parser, a fetch through the sandbox, a refresh through the server.
+# One call, so that all of them share one build.
 bench:
-    cargo bench -p muster-xmpp --bench decode
-    cargo bench -p muster-contract --bench parse
-    cargo bench -p muster-plugin --bench fetch
-    cargo bench -p muster-server --bench refresh
+    cargo bench -p muster-xmpp -p muster-contract -p muster-plugin -p muster-server --bench decode --bench parse --bench fetch --bench refresh
 
 # Measure a release build, and Prosody beside it where it is installed; see bench/run.
 bench-peers *ARGUMENTS:
