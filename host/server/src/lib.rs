@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod attempts;
 mod auth;
 pub mod cli;
 pub mod config;

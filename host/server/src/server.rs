@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
+use crate::attempts::Attempts;
 use crate::auth::Authenticator;
 use crate::config::{self, Config, PluginSource};
 use crate::connection::Connection;
@@ -119,7 +120,7 @@ impl Server {
                 if let Err(error) = getrandom::fill(&mut entropy) {
                     return tracing::error!(%error, "no random numbers for a new stream; it is closed");
                 }
-                let connection = Connection::new(stream, Arc::clone(&services), entropy);
+                let connection = Connection::new(stream, peer.ip(), Arc::clone(&services), entropy);
                 connections.spawn(connection.run().instrument(tracing::info_span!("stream", %peer)));
             }));
         }
@@ -275,6 +276,7 @@ async fn services(config: Config) -> Result<Services, StartError> {
     ));
     Ok(Services {
         session_config: Arc::new(session_config),
+        attempts: Attempts::new(limits.xmpp.login_failures, limits.xmpp.login_delay),
         hosts,
         sessions,
         rosters,

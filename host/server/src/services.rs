@@ -5,6 +5,7 @@ use std::sync::Arc;
 use muster_xmpp::session::SessionConfig;
 use tokio_util::sync::CancellationToken;
 
+use crate::attempts::Attempts;
 use crate::hosts::Hosts;
 use crate::mailbox::MailboxLimits;
 use crate::presence::Presences;
@@ -15,6 +16,7 @@ use crate::sessions::Sessions;
 /// What the connections of a listener share.
 pub(crate) struct Services {
     pub(crate) session_config: Arc<SessionConfig>,
+    pub(crate) attempts: Attempts,
     pub(crate) hosts: Arc<Hosts>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) rosters: Arc<Rosters>,

@@ -120,6 +120,11 @@ fn describe() {
         "Ended SASL exchanges, by outcome"
     );
     describe_counter!(
+        "muster_logins_delayed_total",
+        Unit::Count,
+        "Attempts that waited because their address failed too often"
+    );
+    describe_counter!(
         "muster_http_auth_total",
         Unit::Count,
         "Logins that the app was asked about, by outcome"

@@ -5,6 +5,7 @@ use muster_tests::client::{Client, Mechanism, ScramExchange, decode, failure_of,
 use muster_tests::muster::Setup;
 use muster_tests::stage::{DESERTED, DOMAIN, LISTED, LISTED_USERS, Stage};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 const MECHANISMS: [Mechanism; 3] = [
     Mechanism::ScramSha256,
@@ -226,6 +227,36 @@ async fn the_sixth_failure_ends_the_stream_and_locks_nobody_out() {
         .authenticate("john", "secret", Mechanism::ScramSha1)
         .await
         .expect("the right password");
+}
+
+/// Row 19: slower, not locked out.
+#[tokio::test]
+async fn who_fails_too_often_waits_and_is_let_in() {
+    const DELAY: Duration = Duration::from_millis(400);
+    let app = Arc::new(App::start().await);
+    let setup = Setup::for_app(&app)
+        .with("[limits.xmpp]\nlogin_failures = 3\nlogin_delay = \"400ms\"")
+        .host(
+            LISTED,
+            "kind = \"static\"\nusers = { john = \"secret\" }",
+            &app.roster_url(),
+        );
+    let stage = Stage::around(app, &setup).await;
+    let mut client = Client::connect(stage.xmpp(), LISTED).await;
+    client.open().await;
+    for _ in 0..3 {
+        client
+            .authenticate("john", "wrong", Mechanism::Plain)
+            .await
+            .expect_err("no login");
+    }
+    let asked = Instant::now();
+    client
+        .authenticate("john", "secret", Mechanism::ScramSha256)
+        .await
+        .expect("the right password is still right");
+    assert!(asked.elapsed() >= DELAY, "the attempt was not delayed");
+    stage.shutdown().await;
 }
 
 /// Row 20.

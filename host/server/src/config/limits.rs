@@ -41,6 +41,11 @@ pub struct XmppLimits {
     pub attributes: usize,
     /// From the first byte to a bound resource, in all, not idle time. Default 30 s.
     pub auth_timeout: Duration,
+    /// Failed logins from one address within a minute (an IPv6 network of 64 bits is one
+    /// address) after which each further attempt waits. Default 100.
+    pub login_failures: usize,
+    /// How long it waits then. Default 5 s.
+    pub login_delay: Duration,
     /// Bound resources of one user. Default 10.
     pub resources_per_user: usize,
     /// Stanzas that wait for one slow client. Default 1,000; then its stream is closed.
@@ -132,6 +137,8 @@ impl XmppLimits {
             after_auth: section.section("after_auth", |s| stanza_limits(s, default.after_auth)),
             attributes: section.value("attributes", default.attributes),
             auth_timeout: section.value("auth_timeout", default.auth_timeout),
+            login_failures: section.value("login_failures", default.login_failures),
+            login_delay: section.value("login_delay", default.login_delay),
             resources_per_user: section.value("resources_per_user", default.resources_per_user),
             mailbox_messages: section.value("mailbox_messages", default.mailbox_messages),
             mailbox_bytes: section
@@ -235,6 +242,8 @@ impl Default for XmppLimits {
             },
             attributes: 64,
             auth_timeout: Duration::from_secs(30),
+            login_failures: 100,
+            login_delay: Duration::from_secs(5),
             resources_per_user: 10,
             mailbox_messages: 1_000,
             mailbox_bytes: MIB,

@@ -10,6 +10,7 @@ mod bound;
 mod transfer;
 
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::bound::Bound;
 use self::transfer::{HungUp, OUTPUT_HIGH_WATER, discard, drain, transfer};
+use crate::attempts;
 use crate::mailbox::{Mail, mailbox};
 use crate::presence::Presences;
 use crate::registration::Registration;
@@ -36,6 +38,8 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// A client connection.
 pub(crate) struct Connection<S> {
     stream: S,
+    /// The peer's address, for the delay of those who fail too often.
+    address: IpAddr,
     session: Session,
     services: Arc<Services>,
     bound: Option<Bound>,
@@ -74,7 +78,12 @@ enum Event {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// A connection that was just accepted. `entropy` as in [`Session::new`].
-    pub(crate) fn new(stream: S, services: Arc<Services>, entropy: [u8; 32]) -> Connection<S> {
+    pub(crate) fn new(
+        stream: S,
+        address: IpAddr,
+        services: Arc<Services>,
+        entropy: [u8; 32],
+    ) -> Connection<S> {
         let session = Session::new(
             Arc::clone(&services.session_config),
             entropy,
@@ -82,6 +91,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         );
         Connection {
             stream,
+            address,
             session,
             services,
             bound: None,
@@ -118,10 +128,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Performs what the session asks for. False when the stream has ended.
     fn advance(&mut self) -> bool {
+        if self.session.is_closed() {
+            // Nobody is left to hear the answer.
+            self.pending = None;
+        }
         while self.pending.is_none() {
             let action = self.session.poll(Instant::now());
             if let Some(login) = self.session.take_login() {
                 telemetry::login(login);
+                if login.is_err() {
+                    self.services.attempts.failed(self.address, Instant::now());
+                }
             }
             let Some(action) = action else { break };
             if let Action::Close = action {
@@ -167,7 +184,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match action {
             Action::Credentials { account, kind } => {
                 let host = self.services.hosts.of(&account).cloned();
+                let delay = self.services.attempts.delay(self.address, Instant::now());
                 self.pending = Some(Box::pin(async move {
+                    attempts::wait(delay).await;
                     Answer::Credentials(match host {
                         Some(host) => host.auth.credentials(&account, kind).await,
                         None => CredentialsAnswer::Unknown,
@@ -176,7 +195,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Action::VerifyPassword { account, password } => {
                 let host = self.services.hosts.of(&account).cloned();
+                let delay = self.services.attempts.delay(self.address, Instant::now());
                 self.pending = Some(Box::pin(async move {
+                    attempts::wait(delay).await;
                     Answer::Verdict(match host {
                         Some(host) => host.auth.verify(&account, password).await,
                         None => Verdict::Rejected,
