@@ -26,5 +26,6 @@ mod server;
 mod services;
 mod sessions;
 mod telemetry;
+mod transport;
 
 pub use self::server::{Server, StartError};

@@ -13,7 +13,7 @@ use std::time::Duration;
 use muster_plugin::{EgressPolicy, Engine, EngineConfig, Plugin, Settings};
 use muster_xmpp::error::StreamCondition;
 use muster_xmpp::sasl::DEFAULT_ITERATIONS;
-use muster_xmpp::session::{Host, Secret, SessionConfig, Software};
+use muster_xmpp::session::{Channel, Encryption, Framing, Host, Secret, SessionConfig, Software};
 use muster_xmpp::{DomainPart, limits};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -34,6 +34,7 @@ use crate::router::Router;
 use crate::services::Services;
 use crate::sessions::Sessions;
 use crate::telemetry::{Metrics, UPKEEP_INTERVAL};
+use crate::transport::Transport;
 
 /// Why the server did not start. Reach: the process.
 #[derive(Debug, thiserror::Error)]
@@ -120,7 +121,12 @@ impl Server {
                 if let Err(error) = getrandom::fill(&mut entropy) {
                     return tracing::error!(%error, "no random numbers for a new stream; it is closed");
                 }
-                let connection = Connection::new(stream, peer.ip(), Arc::clone(&services), entropy);
+                let channel = Channel {
+                    framing: Framing::Stream,
+                    encryption: Encryption::None,
+                };
+                let transport = Transport::Tcp(stream);
+                let connection = Connection::new(transport, channel, peer.ip(), Arc::clone(&services), entropy);
                 connections.spawn(connection.run().instrument(tracing::info_span!("stream", %peer)));
             }));
         }
@@ -254,8 +260,7 @@ async fn services(config: Config) -> Result<Services, StartError> {
                 )
             })
             .collect(),
-        // Plaintext listeners are on loopback: the configuration sees to it.
-        secure: !config.xmpp.require_tls,
+        encryption_required: config.xmpp.require_tls,
         software: Software {
             name: "Muster".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -16,6 +16,8 @@ use crate::stanza::{Iq, IqType, Message, MessageType, Presence, Stanza, StanzaKi
 
 /// Namespace of the stream root and its errors.
 pub const STREAMS: &str = "http://etherx.jabber.org/streams";
+/// Namespace of `<open/>` and `<close/>` (RFC 7395).
+pub const FRAMING: &str = "urn:ietf:params:xml:ns:xmpp-framing";
 /// Namespace of defined stanza error conditions.
 const STANZA_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
 /// Namespace of defined stream error conditions.
@@ -146,16 +148,31 @@ pub fn push_stream_header(out: &mut String, header: &StreamHeader<'_>) {
     out.push_str("<?xml version='1.0'?><stream:stream");
     push_attribute(out, "xmlns", crate::stanza::JABBER_CLIENT);
     push_attribute(out, "xmlns:stream", STREAMS);
+    push_header_attributes(out, header);
+    out.push('>');
+}
+
+/// Writes the `<open/>` of a framed stream (RFC 7395 §3.3.2).
+pub fn push_open(out: &mut String, header: &StreamHeader<'_>) {
+    out.push_str("<open");
+    push_attribute(out, "xmlns", FRAMING);
+    push_header_attributes(out, header);
+    out.push_str("/>");
+}
+
+fn push_header_attributes(out: &mut String, header: &StreamHeader<'_>) {
     push_optional(out, "from", header.from);
     push_optional(out, "to", header.to);
     push_attribute(out, "id", header.id);
     push_attribute(out, "xml:lang", "en");
     push_attribute(out, "version", "1.0");
-    out.push('>');
 }
 
 /// The end of a stream.
 pub const STREAM_END: &str = "</stream:stream>";
+
+/// The end of a framed stream (RFC 7395 §3.6).
+pub const FRAMED_END: &str = "<close xmlns=\"urn:ietf:params:xml:ns:xmpp-framing\"/>";
 
 /// Appends ` name="value"`, escaped.
 pub fn push_attribute(out: &mut String, name: &str, value: &str) {

@@ -1,7 +1,7 @@
 //! A bound resource, as its connection holds it: what others send to it, and
 //! how that is written.
 
-use bytes::BytesMut;
+use muster_xmpp::session::Session;
 use muster_xmpp::stanza::StanzaKind;
 use muster_xmpp::{BareJid, Jid, encode, roster};
 
@@ -26,14 +26,14 @@ impl Bound {
         }
     }
 
-    /// Encodes `mail` for this resource.
-    pub(super) fn write(&mut self, mail: Mail, output: &mut BytesMut) {
+    /// Says `mail` to the client.
+    pub(super) fn write(&mut self, mail: Mail, session: &mut Session) {
         let jid = self.registration.jid();
         match mail {
-            Mail::Stanza(stanza) => output.extend_from_slice(&stanza),
+            Mail::Stanza(stanza) => session.send(stanza),
             Mail::Presence { from, stanza } => {
                 if may_see(self.registration.user(), &from) {
-                    output.extend_from_slice(&stanza);
+                    session.send(stanza);
                 }
             }
             Mail::Roster {
@@ -42,16 +42,11 @@ impl Bound {
                 snapshot,
             } => {
                 let to = Jid::from(jid.clone());
-                output.extend_from_slice(&roster::encode_result(
-                    &snapshot,
-                    &id,
-                    known.as_deref(),
-                    &to,
-                ));
+                session.send(roster::encode_result(&snapshot, &id, known.as_deref(), &to));
             }
             Mail::RosterFailed { id, error } => {
                 let to = Jid::from(jid.clone());
-                output.extend_from_slice(&encode::error_reply(
+                session.send(encode::error_reply(
                     StanzaKind::Iq,
                     Some(&id),
                     None,
@@ -64,7 +59,7 @@ impl Bound {
                 for change in roster::diff(&old, &new) {
                     self.pushes += 1;
                     let id = format!("push-{}", self.pushes);
-                    output.extend_from_slice(&roster::encode_push(&change, new.ver(), &id, &to));
+                    session.send(roster::encode_push(&change, new.ver(), &id, &to));
                     metrics::counter!("muster_roster_pushes_total").increment(1);
                 }
             }

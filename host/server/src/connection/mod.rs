@@ -7,22 +7,19 @@
 //! 10.1); what others send is delivered all the same.
 
 mod bound;
-mod transfer;
 
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use muster_xmpp::error::{StanzaError, StreamCondition, StreamError};
-use muster_xmpp::session::{Action, BindRefusal, CredentialsAnswer, Session, Verdict};
+use muster_xmpp::session::{Action, BindRefusal, Channel, CredentialsAnswer, Session, Verdict};
 use muster_xmpp::stanza::{Presence, Stanza, StanzaKind};
 use muster_xmpp::{BareJid, FullJid, Jid, ResourcePart, encode};
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::bound::Bound;
-use self::transfer::{HungUp, OUTPUT_HIGH_WATER, discard, drain, transfer};
 use crate::attempts;
 use crate::mailbox::{Mail, mailbox};
 use crate::presence::Presences;
@@ -30,14 +27,11 @@ use crate::registration::Registration;
 use crate::rosters::SourceError;
 use crate::services::Services;
 use crate::telemetry;
-
-/// How long the peer may take to read the last words of a stream and to close
-/// its side.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+use crate::transport::{HungUp, OUTPUT_HIGH_WATER, Transport};
 
 /// A client connection.
-pub(crate) struct Connection<S> {
-    stream: S,
+pub(crate) struct Connection {
+    transport: Transport,
     /// The peer's address, for the delay of those who fail too often.
     address: IpAddr,
     session: Session,
@@ -76,21 +70,23 @@ enum Event {
     Stop,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl Connection {
     /// A connection that was just accepted. `entropy` as in [`Session::new`].
     pub(crate) fn new(
-        stream: S,
+        transport: Transport,
+        channel: Channel,
         address: IpAddr,
         services: Arc<Services>,
         entropy: [u8; 32],
-    ) -> Connection<S> {
+    ) -> Connection {
         let session = Session::new(
             Arc::clone(&services.session_config),
+            channel,
             entropy,
             Instant::now(),
         );
         Connection {
-            stream,
+            transport,
             address,
             session,
             services,
@@ -151,7 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     async fn next_event(&mut self) -> Event {
         let Connection {
-            stream,
+            transport,
             session,
             services,
             bound,
@@ -170,7 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
                 None => Event::Transferred,
             },
-            transferred = poll_fn(|cx| transfer(cx, stream, session, !awaits)) => match transferred {
+            transferred = poll_fn(|cx| transport.transfer(cx, session, !awaits)) => match transferred {
                 Ok(()) => Event::Transferred,
                 Err(HungUp) => Event::HungUp,
             },
@@ -219,6 +215,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 telemetry::stanza(stanza.kind());
                 self.route(&stanza);
             }
+            // No channel offers it.
+            Action::StartTls => self
+                .session
+                .close(Some(StreamCondition::InternalServerError.into())),
             Action::Close => {}
         }
     }
@@ -325,7 +325,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let Some(bound) = &self.bound {
             let to = Jid::from(bound.registration.jid().clone());
             let reply = encode::error_reply(kind, id, from, Some(&to), error);
-            self.session.output().extend_from_slice(&reply);
+            self.session.send(reply);
         }
     }
 
@@ -345,7 +345,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if let Mail::Close(error) = mail {
                 return self.session.close(Some(error));
             }
-            bound.write(mail, self.session.output());
+            bound.write(mail, &mut self.session);
             if self.session.output().len() < OUTPUT_HIGH_WATER {
                 next = bound.inbox.try_receive();
             }
@@ -364,21 +364,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.hung_up {
             return;
         }
-        let Connection {
-            stream, session, ..
-        } = &mut self;
-        let output = session.output();
-        let written = tokio::time::timeout(LAST_WORDS, async {
-            poll_fn(|cx| drain(cx, stream, output)).await?;
-            poll_fn(|cx| Pin::new(&mut *stream).poll_shutdown(cx))
-                .await
-                .map_err(|_| HungUp)?;
-            poll_fn(|cx| discard(cx, stream)).await;
-            Ok::<(), HungUp>(())
-        });
-        if !matches!(written.await, Ok(Ok(()))) {
-            tracing::debug!("the peer did not take the end of its stream");
-        }
+        self.transport.finish(&mut self.session).await;
     }
 }
 

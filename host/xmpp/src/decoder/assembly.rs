@@ -12,9 +12,10 @@ use rxml::{NcName, XMLNS_XML};
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
-use super::StreamEvent;
 use super::payload::PayloadWriter;
+use super::{StreamEvent, StreamOpen};
 use crate::address;
+use crate::encode::FRAMING;
 use crate::error::{StanzaError, StreamCondition, StreamError};
 use crate::stanza::{
     Iq, IqType, JABBER_CLIENT, Message, MessageType, Payload, Presence, PresenceType, Stanza,
@@ -67,6 +68,11 @@ pub enum NonzaKind {
     StartTls,
     /// `<compress/>` (XEP-0138).
     Compress,
+    /// `<open/>` of a framed stream (RFC 7395 §3.3.2); comes out as
+    /// [`StreamEvent::Open`].
+    Open(StreamOpen),
+    /// `<close/>` of a framed stream; comes out as [`StreamEvent::Close`].
+    Close,
 }
 
 /// A stanza that breaks the rules of its kind.
@@ -199,6 +205,8 @@ impl Assembly {
         let priority = std::mem::take(&mut self.priority);
         match std::mem::take(&mut self.element) {
             Element::None => None,
+            Element::Nonza(NonzaKind::Open(open)) => Some(StreamEvent::Open(open)),
+            Element::Nonza(NonzaKind::Close) => Some(StreamEvent::Close),
             Element::Nonza(kind) => {
                 let text = std::mem::take(&mut *self.text);
                 Some(StreamEvent::Nonza(Nonza {
@@ -241,6 +249,8 @@ fn nonza(namespace: &str, name: &str, attributes: &mut Vec<Attribute>) -> Option
         ("urn:ietf:params:xml:ns:xmpp-sasl", "abort") => Some(NonzaKind::Abort),
         ("urn:ietf:params:xml:ns:xmpp-tls", "starttls") => Some(NonzaKind::StartTls),
         ("http://jabber.org/protocol/compress", "compress") => Some(NonzaKind::Compress),
+        (FRAMING, "open") => Some(NonzaKind::Open(StreamOpen::of(attributes))),
+        (FRAMING, "close") => Some(NonzaKind::Close),
         _ => None,
     }
 }

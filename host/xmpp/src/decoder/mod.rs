@@ -24,7 +24,7 @@ use bytes::{Buf as _, BytesMut};
 use rxml::error::EndOrError;
 use rxml::{NcName, Options, Parse as _, RawEvent, RawParser, WithOptions};
 
-use crate::encode::STREAMS;
+use crate::encode::{FRAMING, STREAMS};
 use crate::error::{StreamCondition, StreamError};
 use crate::limits::{Limits, StanzaLimits};
 use crate::stanza::{JABBER_CLIENT, Stanza};
@@ -63,6 +63,22 @@ pub struct StreamOpen {
     pub lang: Option<String>,
 }
 
+impl StreamOpen {
+    fn of(attributes: &mut Vec<Attribute>) -> Self {
+        let mut open = Self::default();
+        for attribute in attributes.drain(..) {
+            match attribute.known() {
+                Some("to") => open.to = Some(attribute.value),
+                Some("from") => open.from = Some(attribute.value),
+                Some("version") => open.version = Some(attribute.value),
+                Some("xml:lang") => open.lang = Some(attribute.value),
+                _ => {}
+            }
+        }
+        open
+    }
+}
+
 /// The decoder of one stream.
 #[derive(Debug)]
 pub struct Decoder {
@@ -82,8 +98,15 @@ pub struct Decoder {
     head: Option<(Option<NcName>, NcName)>,
     attributes: Vec<Attribute>,
     assembly: Assembly,
+    /// Elements come each on its own; the root is ours.
+    framed: bool,
     ended: bool,
 }
+
+/// The root around the elements of a framed stream: declares what a client may
+/// leave undeclared, or declares on a root of its own that is not read here.
+const ROOT: &[u8] = b"<stream:stream xmlns='jabber:client' \
+    xmlns:stream='http://etherx.jabber.org/streams' xmlns:xmpp='urn:xmpp:xbosh'>";
 
 /// An open element.
 #[derive(Debug)]
@@ -108,8 +131,20 @@ impl Decoder {
             head: None,
             attributes: Vec::new(),
             assembly: Assembly::default(),
+            framed: false,
             ended: false,
         }
+    }
+
+    /// A decoder of a stream whose elements come each on its own (RFC 7395,
+    /// XEP-0206), with the bounds before SASL.
+    pub fn framed(limits: &Limits) -> Self {
+        let mut decoder = Self {
+            framed: true,
+            ..Self::new(limits)
+        };
+        decoder.restart();
+        decoder
     }
 
     /// Takes bytes from the peer. They stay buffered until [`Self::next`].
@@ -146,6 +181,28 @@ impl Decoder {
         self.head = None;
         self.attributes.clear();
         self.assembly = Assembly::default();
+        if self.framed {
+            self.enter_root();
+        }
+    }
+
+    /// Puts the parser inside the root that framed elements do not have.
+    fn enter_root(&mut self) {
+        let mut root = ROOT;
+        while let Ok(Some(event)) = self.parser.parse(&mut root, false) {
+            // The root is sound, and its event is nobody's.
+            let _ = self.handle(event);
+        }
+    }
+
+    /// Forgets what was received and not looked at yet.
+    pub fn discard(&mut self) {
+        self.input = BytesMut::new();
+    }
+
+    /// Whether an element has begun and not ended in what was looked at.
+    pub fn is_inside(&self) -> bool {
+        self.used_bytes > 0
     }
 
     /// Forgets all input, before and after this call.
@@ -286,6 +343,9 @@ impl Decoder {
         self.resolve_attributes()?;
         let event = match self.stack.len() {
             0 => Some(self.open_stream(&namespace, &name)?),
+            1 if *namespace == *FRAMING && !self.framed => {
+                return Err(StreamCondition::UnsupportedStanzaType.into());
+            }
             1 => {
                 self.assembly
                     .begin(&namespace, &name, &mut self.attributes)?;
@@ -331,16 +391,7 @@ impl Decoder {
         if namespace != STREAMS || &*self.scope.element(None)? != JABBER_CLIENT {
             return Err(StreamCondition::InvalidNamespace.into());
         }
-        let mut open = StreamOpen::default();
-        for attribute in self.attributes.drain(..) {
-            match attribute.known() {
-                Some("to") => open.to = Some(attribute.value),
-                Some("from") => open.from = Some(attribute.value),
-                Some("version") => open.version = Some(attribute.value),
-                Some("xml:lang") => open.lang = Some(attribute.value),
-                _ => {}
-            }
-        }
+        let open = StreamOpen::of(&mut self.attributes);
         self.between();
         Ok(StreamEvent::Open(open))
     }

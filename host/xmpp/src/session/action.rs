@@ -6,11 +6,16 @@ use secrecy::SecretString;
 use crate::sasl::{ScramCredentials, ScramKind};
 use crate::stanza::{Presence, Stanza};
 
-/// The next thing for the shell to do. [`Credentials`](Action::Credentials),
-/// [`VerifyPassword`](Action::VerifyPassword) and [`Bind`](Action::Bind) await
+/// The next thing for the shell to do. [`StartTls`](Action::StartTls),
+/// [`Credentials`](Action::Credentials), [`VerifyPassword`](Action::VerifyPassword) and [`Bind`](Action::Bind) await
 /// an answer; until it comes the session yields nothing else.
 #[derive(Debug)]
 pub enum Action {
+    /// Write out the output, take the server's part in a TLS handshake, and
+    /// answer with [`Session::secured`](super::Session::secured); if it fails,
+    /// cut the connection (RFC 6120 §5.4.3.2). Until then nothing else may be
+    /// read for the session: what the client had sent already was thrown away.
+    StartTls,
     /// Look up an account; answer with
     /// [`Session::credentials`](super::Session::credentials).
     Credentials {

@@ -174,7 +174,7 @@ impl Session {
     fn answer(&mut self, iq: &Iq, payload: &str) {
         let Some(jid) = &self.jid else { return };
         let reply = encode::server_iq(IqType::Result, &iq.id, iq.to.as_ref(), jid, payload);
-        self.output.extend_from_slice(&reply);
+        self.send(reply);
     }
 
     fn refuse_iq(&mut self, iq: &Iq, error: &StanzaError) -> Option<Action> {
@@ -191,7 +191,7 @@ impl Session {
     ) {
         let to = self.jid.as_deref();
         let reply = encode::error_reply(kind, id, recipient, to, error);
-        self.output.extend_from_slice(&reply);
+        self.send(reply);
     }
 }
 

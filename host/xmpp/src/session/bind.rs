@@ -94,7 +94,7 @@ impl Session {
                 encode::push_text(&mut payload, jid.as_str());
                 payload.push_str("</jid></bind>");
                 let reply = encode::server_iq(IqType::Result, &id, None, &jid, &payload);
-                self.output.extend_from_slice(&reply);
+                self.send(reply);
                 self.jid = Some(jid);
                 self.deadline = None;
                 self.state = State::Bound;
@@ -109,7 +109,7 @@ impl Session {
     /// The client has no JID yet, so the answer names none.
     fn refuse_bind(&mut self, id: &str, error: &StanzaError) {
         let reply = encode::error_reply(StanzaKind::Iq, Some(id), None, None, error);
-        self.output.extend_from_slice(&reply);
+        self.send(reply);
     }
 }
 

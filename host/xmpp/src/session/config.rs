@@ -16,9 +16,8 @@ pub struct SessionConfig {
     pub limits: Limits,
     /// The domains that are served here.
     pub hosts: HashMap<DomainPart, Host>,
-    /// Whether nobody can listen to the stream: TLS, or plaintext that the
-    /// operator allowed. PLAIN needs it.
-    pub secure: bool,
+    /// Whether a client has to use TLS before it logs in.
+    pub encryption_required: bool,
     /// What XEP-0092 tells.
     pub software: Software,
     /// What the salts of accounts that do not exist are derived from. Drawn

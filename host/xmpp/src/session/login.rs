@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use jid::{BareJid, NodePart};
 use secrecy::ExposeSecret as _;
 
-use super::{Action, CredentialsAnswer, Host, Session, State, Verdict};
+use super::{Action, CredentialsAnswer, Encryption, Host, Session, State, Verdict, is_secure};
 use crate::decoder::{Nonza, NonzaKind};
 use crate::encode;
 use crate::error::{StreamCondition, StreamError};
@@ -46,15 +46,21 @@ impl Exchange {
     }
 }
 
-/// The mechanisms on offer (RFC 6120 §6.4.1).
-pub(super) fn push_mechanisms(out: &mut String, host: Option<&Host>, secure: bool) {
-    let offered = host.map(|host| host.mechanisms.as_slice());
-    let mut offered = offered
-        .unwrap_or_default()
-        .iter()
-        .filter(|mechanism| secure || **mechanism != Mechanism::Plain)
-        .peekable();
-    if offered.peek().is_none() {
+/// What is on offer before SASL: TLS where it can be had, and mechanisms where
+/// credentials may travel (RFC 6120 §5.4.1, §6.4.1).
+pub(super) fn push_login_features(
+    out: &mut String,
+    host: Option<&Host>,
+    encryption: &Encryption,
+    required: bool,
+) {
+    if matches!(encryption, Encryption::StartTls) {
+        out.push_str("<starttls xmlns=\"urn:ietf:params:xml:ns:xmpp-tls\">");
+        out.push_str(if required { "<required/>" } else { "" });
+        out.push_str("</starttls>");
+    }
+    let offered = host.map_or(&[][..], |host| &host.mechanisms);
+    if offered.is_empty() || !is_secure(encryption, required) {
         return;
     }
     out.push_str("<mechanisms xmlns=\"urn:ietf:params:xml:ns:xmpp-sasl\">");
@@ -70,6 +76,17 @@ impl Session {
     /// A first-level element that is no stanza.
     pub(super) fn nonza(&mut self, nonza: Nonza) -> Option<Action> {
         match nonza.kind {
+            NonzaKind::StartTls if self.offers_tls() => {
+                self.scratch
+                    .push_str("<proceed xmlns=\"urn:ietf:params:xml:ns:xmpp-tls\"/>");
+                self.flush();
+                // What was sent along could be anybody's: it is not to be
+                // taken for something that came under TLS.
+                self.decoder.discard();
+                self.decoder.restart();
+                self.state = State::AwaitingTls;
+                return Some(Action::StartTls);
+            }
             NonzaKind::StartTls => {
                 // Not offered: the failure ends the stream (RFC 6120 §5.4.2.2).
                 self.scratch
@@ -86,6 +103,8 @@ impl Session {
                 return None;
             }
             NonzaKind::Auth { .. } | NonzaKind::Response | NonzaKind::Abort => {}
+            // The decoder makes stream events of them.
+            NonzaKind::Open(_) | NonzaKind::Close => return None,
         }
         let State::Login(exchange) = &mut self.state else {
             // SASL is over (RFC 6120 §6.4.6).
@@ -100,6 +119,11 @@ impl Session {
                 None
             }
         }
+    }
+
+    fn offers_tls(&self) -> bool {
+        matches!(self.encryption, Encryption::StartTls)
+            && matches!(self.state, State::Login(Exchange::Idle))
     }
 
     fn sasl(&mut self, nonza: &Nonza, exchange: Exchange) -> Result<Option<Action>, Failure> {
@@ -133,13 +157,13 @@ impl Session {
 
     /// The mechanism by that name, if it may be used now.
     fn choose(&self, name: &str) -> Result<Mechanism, Failure> {
+        if !self.is_secure() {
+            return Err(Failure::EncryptionRequired);
+        }
         let mechanism = Mechanism::from_name(name).ok_or(Failure::InvalidMechanism)?;
         let host = self.host.as_ref().and_then(|it| self.config.hosts.get(it));
         if !host.is_some_and(|host| host.mechanisms.contains(&mechanism)) {
             return Err(Failure::InvalidMechanism);
-        }
-        if mechanism == Mechanism::Plain && !self.config.secure {
-            return Err(Failure::EncryptionRequired);
         }
         Ok(mechanism)
     }

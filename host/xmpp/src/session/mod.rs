@@ -8,23 +8,28 @@
 //!
 //! The shell calls [`Session::receive`] with what it read, then
 //! [`Session::poll`] until it yields nothing, performs each action, and writes
-//! out [`Session::output`]. Which transport carries the bytes is its affair.
+//! out [`Session::output`]. What carries the bytes is its affair; a [`Channel`]
+//! tells the machine what it has to know of it.
 
 mod action;
 mod answers;
 mod bind;
+mod channel;
 mod config;
 mod entropy;
 mod login;
+mod outbox;
 
 pub use action::{Action, BindRefusal, CredentialsAnswer, ResourceOrigin, Verdict};
+pub use channel::{Channel, ChannelBindings, Encryption, Framing};
 pub use config::{Host, Secret, SessionConfig, Software};
+pub use outbox::Outbox;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::BytesMut;
+use bytes::Bytes;
 use jid::{BareJid, DomainPart, DomainRef, FullJid};
 
 use crate::decoder::{Decoder, StreamEvent, StreamOpen};
@@ -38,7 +43,8 @@ use login::Exchange;
 pub struct Session {
     config: Arc<SessionConfig>,
     decoder: Decoder,
-    output: BytesMut,
+    output: Outbox,
+    encryption: Encryption,
     /// Text on its way to `output`; empty between two calls.
     scratch: String,
     entropy: Entropy,
@@ -64,6 +70,8 @@ pub struct Session {
 enum State {
     /// The first stream header is due.
     Opening,
+    /// The shell owes a TLS handshake.
+    AwaitingTls,
     /// SASL is due, or under way.
     Login(Exchange),
     /// The stream header after SASL is due.
@@ -86,10 +94,19 @@ impl Session {
     /// `entropy` is 32 bytes from the system's generator, for this session
     /// alone. The deadline of [`crate::limits::Limits::auth_timeout`] starts at
     /// `now`.
-    pub fn new(config: Arc<SessionConfig>, entropy: [u8; 32], now: Instant) -> Self {
+    pub fn new(
+        config: Arc<SessionConfig>,
+        channel: Channel,
+        entropy: [u8; 32],
+        now: Instant,
+    ) -> Self {
         Self {
-            decoder: Decoder::new(&config.limits),
-            output: BytesMut::new(),
+            decoder: match channel.framing {
+                Framing::Stream => Decoder::new(&config.limits),
+                Framing::WebSocket | Framing::Bosh => Decoder::framed(&config.limits),
+            },
+            output: Outbox::new(channel.framing),
+            encryption: channel.encryption,
             scratch: String::new(),
             entropy: Entropy::new(entropy),
             state: State::Opening,
@@ -109,6 +126,31 @@ impl Session {
     /// Takes bytes from the peer.
     pub fn receive(&mut self, bytes: &[u8]) {
         self.decoder.receive(bytes);
+    }
+
+    /// Takes complete elements from the peer, on a channel that keeps them
+    /// apart.
+    pub fn receive_frame(&mut self, frame: &[u8]) {
+        if self.decoder.buffered() == 0 && self.decoder.is_inside() {
+            // The frame before ended within an element.
+            return self.close(Some(StreamCondition::NotWellFormed.into()));
+        }
+        self.decoder.receive(frame);
+    }
+
+    /// Takes the start of a stream whose header is not part of it (XEP-0206):
+    /// the first one, and the one after SASL.
+    pub fn open(&mut self, open: StreamOpen) {
+        match self.state {
+            State::Opening | State::Reopening(_) => self.header(open),
+            _ => self.close(Some(StreamCondition::InvalidXml.into())),
+        }
+    }
+
+    /// Sends a stanza to the client, complete and stamped, as
+    /// [`encode`](crate::encode) makes it.
+    pub fn send(&mut self, stanza: Bytes) {
+        self.output.push(&stanza);
     }
 
     /// The next thing for the shell to do. `None` when more bytes are needed or
@@ -138,14 +180,16 @@ impl Session {
     }
 
     /// What to write; the shell drains it.
-    pub fn output(&mut self) -> &mut BytesMut {
+    pub fn output(&mut self) -> &mut Outbox {
         &mut self.output
     }
 
     /// Whether reading more makes sense: false while what was read ahead
     /// reaches its bound because the shell owes an answer, and at the end.
     pub fn wants_read(&self) -> bool {
-        !self.is_closed() && self.decoder.buffered() < self.config.limits.read_ahead_bytes
+        !self.is_closed()
+            && !matches!(self.state, State::AwaitingTls)
+            && self.decoder.buffered() < self.config.limits.read_ahead_bytes
     }
 
     /// Until when a resource has to be bound; `None` once it is.
@@ -175,9 +219,14 @@ impl Session {
         self.open_stream();
         if let Some(error) = &error {
             encode::push_stream_error(&mut self.scratch, error);
+            self.flush();
             self.closed_by = Some(error.condition);
         }
-        self.scratch.push_str(encode::STREAM_END);
+        self.scratch.push_str(match self.output.framing() {
+            Framing::Stream => encode::STREAM_END,
+            Framing::WebSocket => encode::FRAMED_END,
+            Framing::Bosh => "",
+        });
         self.flush();
         self.decoder.end();
         self.deadline = None;
@@ -207,6 +256,19 @@ impl Session {
         self.jid.as_ref()
     }
 
+    /// Answers [`Action::StartTls`]: from here on nobody can read along. A new
+    /// stream begins (RFC 6120 §5.4.3.3). Ignored at any other time.
+    pub fn secured(&mut self, bindings: ChannelBindings) {
+        if matches!(self.state, State::AwaitingTls) {
+            self.encryption = Encryption::Tls(bindings);
+            self.state = State::Opening;
+            self.opened = false;
+            self.host = None;
+            self.claimed = None;
+            self.lang = None;
+        }
+    }
+
     /// Answers [`Action::Credentials`]; ignored at any other time.
     pub fn credentials(&mut self, found: CredentialsAnswer) {
         self.challenge(found);
@@ -225,7 +287,7 @@ impl Session {
     fn awaits_shell(&self) -> bool {
         match &self.state {
             State::Login(exchange) => exchange.awaits_shell(),
-            State::AwaitingBind { .. } => true,
+            State::AwaitingBind { .. } | State::AwaitingTls => true,
             _ => false,
         }
     }
@@ -301,7 +363,11 @@ impl Session {
                 to: self.claimed.as_ref().map(|jid| jid.as_str()),
                 id: &id,
             };
-            encode::push_stream_header(&mut self.scratch, &header);
+            match self.output.framing() {
+                Framing::Stream => encode::push_stream_header(&mut self.scratch, &header),
+                Framing::WebSocket => encode::push_open(&mut self.scratch, &header),
+                Framing::Bosh => {}
+            }
             self.flush();
         }
     }
@@ -316,7 +382,8 @@ impl Session {
             self.config.limits.after_auth
         } else {
             let host = self.host.as_ref().and_then(|it| self.config.hosts.get(it));
-            login::push_mechanisms(out, host, self.config.secure);
+            let required = self.config.encryption_required;
+            login::push_login_features(out, host, &self.encryption, required);
             self.config.limits.before_auth
         };
         out.push_str("<limits xmlns=\"urn:xmpp:stream-limits:0\"><max-bytes>");
@@ -325,10 +392,17 @@ impl Session {
         self.flush();
     }
 
-    /// Moves what was written to the output.
+    /// Moves what was written, one element at most, to the output.
     fn flush(&mut self) {
-        self.output.extend_from_slice(self.scratch.as_bytes());
-        self.scratch.clear();
+        if !self.scratch.is_empty() {
+            self.output.push(self.scratch.as_bytes());
+            self.scratch.clear();
+        }
+    }
+
+    /// Whether credentials may travel on this stream.
+    fn is_secure(&self) -> bool {
+        is_secure(&self.encryption, self.config.encryption_required)
     }
 }
 
@@ -340,6 +414,12 @@ impl fmt::Debug for Session {
             .field("closed", &self.is_closed())
             .finish_non_exhaustive()
     }
+}
+
+/// Whether credentials may travel: nobody can read along, or the operator
+/// takes no offence.
+fn is_secure(encryption: &Encryption, required: bool) -> bool {
+    matches!(encryption, Encryption::Tls(_)) || !required
 }
 
 /// The number before the dot of a version (RFC 6120 §4.7.5).

@@ -1,5 +1,6 @@
 //! States and events of a stream, under virtual time.
 
+mod channel;
 mod login;
 mod stanzas;
 
@@ -34,7 +35,7 @@ fn config() -> SessionConfig {
             (domain("other.test"), host),
         ]
         .into(),
-        secure: true,
+        encryption_required: false,
         software: Software {
             name: "Muster".to_owned(),
             version: "0 & <1>".to_owned(),
@@ -45,9 +46,19 @@ fn config() -> SessionConfig {
 
 impl Stream {
     fn new(config: SessionConfig) -> Self {
+        Self::over(
+            config,
+            Channel {
+                framing: Framing::Stream,
+                encryption: Encryption::None,
+            },
+        )
+    }
+
+    fn over(config: SessionConfig, channel: Channel) -> Self {
         let now = Instant::now();
         Self {
-            session: Session::new(Arc::new(config), [1; 32], now),
+            session: Session::new(Arc::new(config), channel, [1; 32], now),
             now,
         }
     }
@@ -64,8 +75,12 @@ impl Stream {
 
     /// What was written since the last call.
     fn heard(&mut self) -> String {
-        let bytes = self.session.output().split();
-        String::from_utf8(bytes.to_vec()).unwrap()
+        let output = self.session.output();
+        let bytes: Vec<u8> = match output.framing() {
+            Framing::Stream => output.stream().split().to_vec(),
+            _ => std::iter::from_fn(|| output.frame()).flatten().collect(),
+        };
+        String::from_utf8(bytes).unwrap()
     }
 
     /// Sends `xml`, which the session answers by itself.

@@ -1,24 +1,17 @@
-//! Bytes between the socket and the session machine.
-//!
-//! Owns the system calls and the size of the buffers around them; knows nothing
-//! of what the bytes say.
+//! Bytes between a socket and the session machine (RFC 6120, section 4).
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
 use muster_xmpp::session::Session;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-/// Bytes of output above which nothing more is taken out of the mailbox: a
-/// client that does not read fills its mailbox, and is closed by its bounds.
-pub(super) const OUTPUT_HIGH_WATER: usize = 64 * 1024;
+use super::{HungUp, OUTPUT_HIGH_WATER};
 
 /// Output buffers larger than this are given back once they are written.
 const OUTPUT_KEPT: usize = 4 * 1024;
-
-/// The peer is gone, or the socket failed: nothing more to be done with it.
-pub(super) struct HungUp;
 
 /// Writes what there is and, if `read`, reads what comes. Ready when the
 /// session has something new, or has room for mail again.
@@ -32,7 +25,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let congested = session.output().len() >= OUTPUT_HIGH_WATER;
-    match drain(cx, stream, session.output()) {
+    match drain(cx, stream, session.output().stream()) {
         Poll::Ready(Ok(())) | Poll::Pending => {}
         Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
     }
@@ -54,10 +47,22 @@ where
     }
 }
 
+/// Writes what is left, closes our side, and waits for the peer to close its.
+pub(super) async fn finish<S>(stream: &mut S, session: &mut Session) -> Result<(), HungUp>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let output = session.output().stream();
+    poll_fn(|cx| drain(cx, stream, output)).await?;
+    stream.shutdown().await.map_err(|_| HungUp)?;
+    poll_fn(|cx| discard(cx, stream)).await;
+    Ok(())
+}
+
 /// Reads and throws away what the peer still sends, until it closes as well: a
 /// socket that is closed with unread input resets the connection, and the peer
 /// may never see why its stream ended.
-pub(super) fn discard<S: AsyncRead + Unpin>(cx: &mut Context<'_>, stream: &mut S) -> Poll<()> {
+fn discard<S: AsyncRead + Unpin>(cx: &mut Context<'_>, stream: &mut S) -> Poll<()> {
     let mut space = [std::mem::MaybeUninit::uninit(); 8 * 1024];
     loop {
         let mut buffer = ReadBuf::uninit(&mut space);
@@ -69,7 +74,7 @@ pub(super) fn discard<S: AsyncRead + Unpin>(cx: &mut Context<'_>, stream: &mut S
 }
 
 /// Writes `output` out.
-pub(super) fn drain<S: AsyncWrite + Unpin>(
+fn drain<S: AsyncWrite + Unpin>(
     cx: &mut Context<'_>,
     stream: &mut S,
     output: &mut BytesMut,

@@ -1,0 +1,59 @@
+//! What carries a client's stream: moves bytes or frames between a socket and
+//! the session machine.
+//!
+//! Owns the sockets, the size of the buffers around them and the manner of
+//! their end. Knows nothing of what the bytes say, nor who the client is.
+
+mod stream;
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use muster_xmpp::session::Session;
+use tokio::net::TcpStream;
+
+/// Bytes of output above which nothing more is taken out of the mailbox: a
+/// client that does not read fills its mailbox, and is closed by its bounds.
+pub(crate) const OUTPUT_HIGH_WATER: usize = 64 * 1024;
+
+/// How long the peer may take to read the last words of a stream and to close
+/// its side.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// The peer is gone, or the socket failed: nothing more to be done with it.
+#[derive(Debug)]
+pub(crate) struct HungUp;
+
+/// What carries a client's stream.
+pub(crate) enum Transport {
+    /// Bare TCP (RFC 6120, section 3).
+    Tcp(TcpStream),
+}
+
+impl Transport {
+    /// Writes what the session wants to say and, if `read`, reads what comes.
+    /// Ready when the session has something new, or has room for mail again.
+    pub(crate) fn transfer(
+        &mut self,
+        cx: &mut Context<'_>,
+        session: &mut Session,
+        read: bool,
+    ) -> Poll<Result<(), HungUp>> {
+        match self {
+            Transport::Tcp(socket) => stream::transfer(cx, socket, session, read),
+        }
+    }
+
+    /// Writes what the session said last, and ends the connection in a way by
+    /// which the peer gets to read it.
+    pub(crate) async fn finish(&mut self, session: &mut Session) {
+        let finished = tokio::time::timeout(LAST_WORDS, async {
+            match self {
+                Transport::Tcp(socket) => stream::finish(socket, session).await,
+            }
+        });
+        if !matches!(finished.await, Ok(Ok(()))) {
+            tracing::debug!("the peer did not take the end of its stream");
+        }
+    }
+}
