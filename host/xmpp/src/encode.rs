@@ -122,6 +122,13 @@ pub fn error_reply(
 /// A stream error, without the end of the stream (RFC 6120 §4.9.2).
 pub fn push_stream_error(out: &mut String, error: &StreamError) {
     out.push_str("<stream:error>");
+    push_stream_error_content(out, error);
+    out.push_str("</stream:error>");
+}
+
+/// What is inside a stream error: BOSH has a wrapper of its own for it
+/// (XEP-0206 §6).
+pub(crate) fn push_stream_error_content(out: &mut String, error: &StreamError) {
     push_empty(out, error.condition.name(), STREAM_ERRORS);
     push_error_details(
         out,
@@ -129,7 +136,6 @@ pub fn push_stream_error(out: &mut String, error: &StreamError) {
         STREAM_ERRORS,
         error.application.map(|condition| condition.name()),
     );
-    out.push_str("</stream:error>");
 }
 
 /// The server's stream header (RFC 6120 §4.7).

@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+pub mod bosh;
 pub mod decoder;
 pub mod encode;
 pub mod error;
