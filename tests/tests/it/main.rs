@@ -15,6 +15,7 @@ mod admin;
 mod backend;
 mod bind;
 mod client_tokio_xmpp;
+mod compliance;
 mod document;
 mod hostile;
 mod predecessor;

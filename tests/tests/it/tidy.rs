@@ -13,13 +13,13 @@ fn root() -> &'static Path {
         .expect("tests/ is in the repository")
 }
 
-fn read(path: impl AsRef<Path>) -> String {
+pub(crate) fn read(path: impl AsRef<Path>) -> String {
     let path = root().join(path);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// All files below the root whose name ends so, relative to it.
-fn files(endings: &[&str]) -> Vec<PathBuf> {
+pub(crate) fn files(endings: &[&str]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut directories = vec![root().to_owned()];
     while let Some(directory) = directories.pop() {
@@ -41,7 +41,7 @@ fn files(endings: &[&str]) -> Vec<PathBuf> {
 }
 
 #[track_caller]
-fn none(what: &str, offenders: impl IntoIterator<Item = String>) {
+pub(crate) fn none(what: &str, offenders: impl IntoIterator<Item = String>) {
     let offenders: Vec<_> = offenders.into_iter().collect();
     assert!(offenders.is_empty(), "{what}:\n{}", offenders.join("\n"));
 }
