@@ -236,7 +236,7 @@ fn start_shared() -> Shared {
         let listed = format!("kind = \"static\"\nusers = {{ {} }}", users.join(", "));
         // All tests come from one address.
         let setup = Setup::for_app(&app)
-            .with("[limits.xmpp]\nlogin_failures = 1000000")
+            .with("[limits.xmpp]\nlogin_failures = 1000000\nconnects_per_minute = 1000000")
             .host(LISTED, &listed, &app.roster_url())
             .host(DESERTED, ANYONE, &format!("http://{deserted}/contacts/%s"));
         (Arc::clone(&app), Arc::new(Muster::start(&setup).await))

@@ -89,7 +89,7 @@ impl Failures {
 }
 
 /// What one party holds: an IPv4 address, or an IPv6 network of 64 bits.
-fn site(address: IpAddr) -> IpAddr {
+pub(crate) fn site(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),

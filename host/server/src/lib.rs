@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod admission;
 mod attempts;
 mod auth;
 pub mod cli;
@@ -16,8 +17,10 @@ pub mod config;
 mod connection;
 mod hosts;
 mod http;
+mod limit;
 mod listener;
 mod mailbox;
+mod pace;
 mod presence;
 mod registration;
 mod rosters;

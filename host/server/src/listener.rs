@@ -1,25 +1,29 @@
 //! Accepting connections: XMPP and HTTP listeners alike.
 //!
-//! Owns the accept loop and its manners when the process runs out of
-//! descriptors: it waits, and recovers by itself.
+//! Owns the accept loop and its manners: who is not admitted is closed at once;
+//! when the process runs out of descriptors it waits, and recovers by itself.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
+
+use crate::admission::{Admission, Slot};
 
 /// How long to wait after an accept failed for want of a resource (EMFILE,
 /// ENFILE, ENOBUFS, ENOMEM): the connection stays in the backlog meanwhile.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
-/// Accepts connections until `stop`; `serve` is called for each and must not
-/// wait.
+/// Accepts connections until `stop`; `serve` is called for each that is
+/// admitted, and must not wait.
 pub(crate) async fn accept(
     listener: TcpListener,
     name: &'static str,
+    admission: Arc<Admission>,
     stop: CancellationToken,
-    mut serve: impl FnMut(TcpStream, SocketAddr),
+    mut serve: impl FnMut(TcpStream, SocketAddr, Slot),
 ) {
     loop {
         let accepted = tokio::select! {
@@ -30,13 +34,16 @@ pub(crate) async fn accept(
         match accepted {
             Ok((stream, peer)) => {
                 metrics::counter!("muster_connections_total", "listener" => name).increment(1);
+                let Some(slot) = admission.admit(peer.ip(), Instant::now()) else {
+                    continue;
+                };
                 // Stanzas are small and answered at once: Nagle's algorithm
                 // would hold them back for nothing.
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "the connection ended before it began");
                     continue;
                 }
-                serve(stream, peer);
+                serve(stream, peer, slot);
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {

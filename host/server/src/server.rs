@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
+use crate::admission::{self, Admission, AdmissionLimits};
 use crate::attempts::Attempts;
 use crate::auth::Authenticator;
 use crate::config::{self, Config, PluginSource};
@@ -109,6 +110,7 @@ impl Server {
             body_timeout: config.limits.http.body_timeout,
             body_bytes: config.limits.http.body_bytes,
         };
+        let http_admission = Admission::new(http_admission(&config.limits.http), admission::HTTP);
         let drain = config.limits.drain;
         let services = Arc::new(services(config).await?);
         let stop = services.stop.clone();
@@ -116,7 +118,8 @@ impl Server {
 
         for listener in xmpp {
             let (services, connections) = (Arc::clone(&services), tasks.clone());
-            tasks.spawn(accept(listener, "xmpp", stop.clone(), move |stream, peer| {
+            let admission = Arc::clone(&services.admission);
+            tasks.spawn(accept(listener, "xmpp", admission, stop.clone(), move |stream, peer, slot| {
                 let mut entropy = [0; 32];
                 if let Err(error) = getrandom::fill(&mut entropy) {
                     return tracing::error!(%error, "no random numbers for a new stream; it is closed");
@@ -126,7 +129,7 @@ impl Server {
                     encryption: Encryption::None,
                 };
                 let transport = Transport::Tcp(stream);
-                let connection = Connection::new(transport, channel, peer.ip(), Arc::clone(&services), entropy);
+                let connection = Connection::new(transport, channel, slot, Arc::clone(&services), entropy);
                 connections.spawn(connection.run().instrument(tracing::info_span!("stream", %peer)));
             }));
         }
@@ -140,14 +143,25 @@ impl Server {
         let router = http::router(Arc::new(state));
         for listener in http {
             let (router, connections, draining) = (router.clone(), tasks.clone(), stop.clone());
-            tasks.spawn(accept(listener, "http", stop.clone(), move |stream, _| {
-                connections.spawn(http::serve_connection(
-                    stream,
-                    router.clone(),
-                    http_limits,
-                    draining.clone(),
-                ));
-            }));
+            let admission = Arc::clone(&http_admission);
+            tasks.spawn(accept(
+                listener,
+                "http",
+                admission,
+                stop.clone(),
+                move |stream, _, slot| {
+                    let served = http::serve_connection(
+                        stream,
+                        router.clone(),
+                        http_limits,
+                        draining.clone(),
+                    );
+                    connections.spawn(async move {
+                        served.await;
+                        drop(slot);
+                    });
+                },
+            ));
         }
         tasks.spawn(upkeep(metrics, stop));
         Ok(Server {
@@ -281,6 +295,7 @@ async fn services(config: Config) -> Result<Services, StartError> {
     ));
     Ok(Services {
         session_config: Arc::new(session_config),
+        admission: Admission::new(xmpp_admission(&limits.xmpp), admission::XMPP),
         attempts: Attempts::new(limits.xmpp.login_failures, limits.xmpp.login_delay),
         hosts,
         sessions,
@@ -378,5 +393,23 @@ fn stream_limits(limits: &config::XmppLimits) -> limits::Limits {
         attributes: limits.attributes,
         auth_timeout: limits.auth_timeout,
         ..limits::Limits::default()
+    }
+}
+
+fn xmpp_admission(limits: &config::XmppLimits) -> AdmissionLimits {
+    AdmissionLimits {
+        connections: limits.connections,
+        per_address: limits.connections_per_address,
+        per_minute: limits.connects_per_minute,
+        unauthenticated: limits.unauthenticated,
+    }
+}
+
+fn http_admission(limits: &config::HttpLimits) -> AdmissionLimits {
+    AdmissionLimits {
+        connections: limits.connections,
+        per_address: limits.connections_per_address,
+        per_minute: limits.connects_per_minute,
+        unauthenticated: limits.connections,
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use muster_xmpp::session::SessionConfig;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::Admission;
 use crate::attempts::Attempts;
 use crate::hosts::Hosts;
 use crate::mailbox::MailboxLimits;
@@ -16,6 +17,8 @@ use crate::sessions::Sessions;
 /// What the connections of a listener share.
 pub(crate) struct Services {
     pub(crate) session_config: Arc<SessionConfig>,
+    /// Who may open a stream, whatever carries it.
+    pub(crate) admission: Arc<Admission>,
     pub(crate) attempts: Attempts,
     pub(crate) hosts: Arc<Hosts>,
     pub(crate) sessions: Arc<Sessions>,

@@ -99,6 +99,16 @@ fn describe() {
         Unit::Count,
         "Failures to accept a connection, by listener"
     );
+    describe_gauge!(
+        "muster_connections",
+        Unit::Count,
+        "Connections that are open, by kind: streams over whatever transport (xmpp), HTTP"
+    );
+    describe_counter!(
+        "muster_limit_reached_total",
+        Unit::Count,
+        "What was refused or delayed because a limit was reached, by the limit's key"
+    );
     describe_counter!(
         "muster_streams_ended_total",
         Unit::Count,

@@ -33,6 +33,15 @@ pub struct Limits {
 /// What one client stream may cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct XmppLimits {
+    /// Connections at the same time. Default 20,000; more are closed at once.
+    pub connections: usize,
+    /// Connections from one address at the same time; an IPv6 network of 64 bits is one address.
+    /// Default 1,000.
+    pub connections_per_address: usize,
+    /// New connections from one address within a minute. Default 1,200.
+    pub connects_per_minute: usize,
+    /// Connections at the same time that have not logged in. Default 5,000.
+    pub unauthenticated: usize,
     /// Until the client has authenticated. Default 8 KiB, 32 elements, depth 16.
     pub before_auth: StanzaLimits,
     /// Afterwards. Default 256 KiB, 2,000 elements, depth 64.
@@ -68,6 +77,13 @@ pub struct StanzaLimits {
 /// What one request to our HTTP listener may cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpLimits {
+    /// Connections at the same time. Default 5,000; more are closed at once.
+    pub connections: usize,
+    /// Connections from one address at the same time; an IPv6 network of 64 bits is one address.
+    /// Default 1,000.
+    pub connections_per_address: usize,
+    /// New connections from one address within a minute. Default 12,000.
+    pub connects_per_minute: usize,
     /// Bytes of a request's body. Default 1 MiB.
     pub body_bytes: usize,
     /// User names in one refresh. Default 10,000.
@@ -133,6 +149,11 @@ impl XmppLimits {
     fn read(section: &mut Section<'_>) -> Self {
         let default = Self::default();
         Self {
+            connections: section.value("connections", default.connections),
+            connections_per_address: section
+                .value("connections_per_address", default.connections_per_address),
+            connects_per_minute: section.value("connects_per_minute", default.connects_per_minute),
+            unauthenticated: section.value("unauthenticated", default.unauthenticated),
             before_auth: section.section("before_auth", |s| stanza_limits(s, default.before_auth)),
             after_auth: section.section("after_auth", |s| stanza_limits(s, default.after_auth)),
             attributes: section.value("attributes", default.attributes),
@@ -164,6 +185,10 @@ impl HttpLimits {
     fn read(section: &mut Section<'_>) -> Self {
         let default = Self::default();
         Self {
+            connections: section.value("connections", default.connections),
+            connections_per_address: section
+                .value("connections_per_address", default.connections_per_address),
+            connects_per_minute: section.value("connects_per_minute", default.connects_per_minute),
             body_bytes: section.value("body_bytes", Size(default.body_bytes)).0,
             names: section.value("names", default.names),
             header_timeout: section.value("header_timeout", default.header_timeout),
@@ -230,6 +255,10 @@ impl Default for Limits {
 impl Default for XmppLimits {
     fn default() -> Self {
         Self {
+            connections: 20_000,
+            connections_per_address: 1_000,
+            connects_per_minute: 1_200,
+            unauthenticated: 5_000,
             before_auth: StanzaLimits {
                 bytes: 8 * KIB,
                 elements: 32,
@@ -254,6 +283,9 @@ impl Default for XmppLimits {
 impl Default for HttpLimits {
     fn default() -> Self {
         Self {
+            connections: 5_000,
+            connections_per_address: 1_000,
+            connects_per_minute: 12_000,
             body_bytes: MIB,
             names: 10_000,
             header_timeout: Duration::from_secs(10),

@@ -9,7 +9,6 @@
 mod bound;
 
 use std::future::poll_fn;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,6 +19,7 @@ use muster_xmpp::stanza::{Presence, Stanza, StanzaKind};
 use muster_xmpp::{BareJid, FullJid, Jid, ResourcePart, encode};
 
 use self::bound::Bound;
+use crate::admission::Slot;
 use crate::attempts;
 use crate::mailbox::{Mail, mailbox};
 use crate::presence::Presences;
@@ -32,8 +32,8 @@ use crate::transport::{HungUp, OUTPUT_HIGH_WATER, Transport};
 /// A client connection.
 pub(crate) struct Connection {
     transport: Transport,
-    /// The peer's address, for the delay of those who fail too often.
-    address: IpAddr,
+    /// The connection's place, freed when it ends; has the peer's address.
+    slot: Slot,
     session: Session,
     services: Arc<Services>,
     bound: Option<Bound>,
@@ -75,7 +75,7 @@ impl Connection {
     pub(crate) fn new(
         transport: Transport,
         channel: Channel,
-        address: IpAddr,
+        slot: Slot,
         services: Arc<Services>,
         entropy: [u8; 32],
     ) -> Connection {
@@ -87,7 +87,7 @@ impl Connection {
         );
         Connection {
             transport,
-            address,
+            slot,
             session,
             services,
             bound: None,
@@ -133,7 +133,10 @@ impl Connection {
             if let Some(login) = self.session.take_login() {
                 telemetry::login(login);
                 if login.is_err() {
-                    self.services.attempts.failed(self.address, Instant::now());
+                    let now = Instant::now();
+                    self.services.attempts.failed(self.slot.address(), now);
+                } else {
+                    self.slot.logged_in();
                 }
             }
             let Some(action) = action else { break };
@@ -180,7 +183,10 @@ impl Connection {
         match action {
             Action::Credentials { account, kind } => {
                 let host = self.services.hosts.of(&account).cloned();
-                let delay = self.services.attempts.delay(self.address, Instant::now());
+                let delay = self
+                    .services
+                    .attempts
+                    .delay(self.slot.address(), Instant::now());
                 self.pending = Some(Box::pin(async move {
                     attempts::wait(delay).await;
                     Answer::Credentials(match host {
@@ -191,7 +197,10 @@ impl Connection {
             }
             Action::VerifyPassword { account, password } => {
                 let host = self.services.hosts.of(&account).cloned();
-                let delay = self.services.attempts.delay(self.address, Instant::now());
+                let delay = self
+                    .services
+                    .attempts
+                    .delay(self.slot.address(), Instant::now());
                 self.pending = Some(Box::pin(async move {
                     attempts::wait(delay).await;
                     Answer::Verdict(match host {

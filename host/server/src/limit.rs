@@ -1,0 +1,99 @@
+//! The limits at which the server refuses or waits: one counter for all of
+//! them, and a word in the log.
+//!
+//! Owns their names, which are the keys of the configuration. Does not enforce
+//! any; whoever does says [`Limit::reached`]. Limits whose reaching ends a
+//! stream or fails a call are counted where that is counted (`docs/limits.md`
+//! has all of them).
+
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+/// A limit that can be reached without anybody's fault being told otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    XmppConnections,
+    XmppConnectionsPerAddress,
+    XmppConnectsPerMinute,
+    XmppUnauthenticated,
+    HttpConnections,
+    HttpConnectionsPerAddress,
+    HttpConnectsPerMinute,
+}
+
+/// How often one limit is told in the log at most.
+const LOG_EVERY: Duration = Duration::from_secs(60);
+
+impl Limit {
+    /// Every limit, in the order of the declaration.
+    pub(crate) const ALL: [Limit; 7] = [
+        Limit::XmppConnections,
+        Limit::XmppConnectionsPerAddress,
+        Limit::XmppConnectsPerMinute,
+        Limit::XmppUnauthenticated,
+        Limit::HttpConnections,
+        Limit::HttpConnectionsPerAddress,
+        Limit::HttpConnectsPerMinute,
+    ];
+
+    /// Its key in the configuration.
+    pub(crate) const fn key(self) -> &'static str {
+        match self {
+            Limit::XmppConnections => "limits.xmpp.connections",
+            Limit::XmppConnectionsPerAddress => "limits.xmpp.connections_per_address",
+            Limit::XmppConnectsPerMinute => "limits.xmpp.connects_per_minute",
+            Limit::XmppUnauthenticated => "limits.xmpp.unauthenticated",
+            Limit::HttpConnections => "limits.http.connections",
+            Limit::HttpConnectionsPerAddress => "limits.http.connections_per_address",
+            Limit::HttpConnectsPerMinute => "limits.http.connects_per_minute",
+        }
+    }
+
+    /// Counts that the limit was reached, and tells it in the log unless that
+    /// was done a moment ago: who floods the server must not flood its log.
+    pub(crate) fn reached(self) {
+        metrics::counter!("muster_limit_reached_total", "limit" => self.key()).increment(1);
+        if is_due(self, Instant::now()) {
+            tracing::warn!(
+                limit = self.key(),
+                "a limit is reached; told once a minute, counted in muster_limit_reached_total"
+            );
+        }
+    }
+}
+
+fn is_due(limit: Limit, now: Instant) -> bool {
+    /// A leaf lock, held for a look.
+    static TOLD: Mutex<[Option<Instant>; Limit::ALL.len()]> = Mutex::new([None; Limit::ALL.len()]);
+    let mut told = TOLD.lock();
+    let Some(last) = told.get_mut(limit as usize) else {
+        return true;
+    };
+    let due = last.is_none_or(|last| now.saturating_duration_since(last) >= LOG_EVERY);
+    if due {
+        *last = Some(now);
+    }
+    due
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_are_listed_in_order() {
+        for (index, limit) in Limit::ALL.into_iter().enumerate() {
+            assert_eq!(limit as usize, index, "{limit:?}");
+        }
+    }
+
+    #[test]
+    fn the_log_hears_of_a_limit_once_a_minute() {
+        // No other test reaches it.
+        let (limit, now) = (Limit::HttpConnectsPerMinute, Instant::now());
+        assert!(is_due(limit, now));
+        assert!(!is_due(limit, now + LOG_EVERY / 2));
+        assert!(is_due(limit, now + LOG_EVERY));
+    }
+}
