@@ -21,7 +21,20 @@ pub enum LoadError {
     /// A core module, where a component is needed.
     #[error("a core WebAssembly module, not a component; build it for wasm32-wasip2")]
     CoreModule,
-    /// The component is malformed, uses a proposal that is off, or the engine
+    /// It starts as a component does, and does not go on as one.
+    #[error("the component is malformed: {0}")]
+    Malformed(#[source] wasmparser::BinaryReaderError),
+    /// It speaks a version of the contract that this host does not.
+    #[error(
+        "the component speaks muster:roster {found}; this version of Muster speaks {supported}"
+    )]
+    Contract {
+        /// The version that it exports.
+        found: String,
+        /// The versions that the host speaks.
+        supported: String,
+    },
+    /// The component uses a proposal that is off, or the engine
     /// cannot compile it.
     #[error("the component cannot be compiled: {0:#}")]
     Compile(#[source] wasmtime::Error),
@@ -49,6 +62,9 @@ pub enum LoadError {
     /// Its first instance took longer than [`crate::Limits::call`].
     #[error("the component did not start in time")]
     SlowStart,
+    /// The engine that the component would run in cannot start.
+    #[error("the WebAssembly engine cannot start")]
+    Engine(#[source] crate::EngineError),
     /// The TLS client for requests to the app cannot be configured.
     #[error("TLS cannot be configured: {0}")]
     Tls(#[source] rustls::Error),

@@ -13,6 +13,7 @@ use wasmtime::component::{Component, InstancePre};
 use crate::engine::Engine;
 use crate::error::LoadError;
 use crate::guest_log::GuestLog;
+use crate::inspect::inspect;
 use crate::linker;
 use crate::outbound::Outbound;
 use crate::refresh::Refresher;
@@ -21,10 +22,6 @@ use crate::solo;
 use crate::store::StoreState;
 use crate::telemetry::Meter;
 use crate::worker::Workers;
-
-/// The exports of the contract, without the version of the WASI one: any 0.3
-/// serves.
-const EXPORTS: [&str; 2] = ["muster:roster/roster@0.1.0", "wasi:http/handler"];
 
 /// Numbers generations over the life of the process, for logs.
 static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -60,7 +57,7 @@ impl Generation {
         settings: Settings,
     ) -> Result<Self, LoadError> {
         let limits = Arc::new(settings.limits.consistent());
-        check_preamble(component, limits.component_bytes)?;
+        inspect(component, limits.component_bytes)?.accept()?;
         let bytes = component.to_vec();
         let wasm = engine.wasm().clone();
         // Compiling takes about half a second of CPU.
@@ -92,95 +89,13 @@ impl Generation {
     }
 }
 
-/// What can be said from the first eight bytes.
-fn check_preamble(component: &[u8], limit: usize) -> Result<(), LoadError> {
-    if component.is_empty() {
-        return Err(LoadError::Empty);
-    }
-    if component.len() > limit {
-        return Err(LoadError::TooLarge {
-            bytes: component.len(),
-            limit,
-        });
-    }
-    // Magic, then version and layer: 1 and 0 for a core module, any and 1 for
-    // a component (Component Model, Binary.md).
-    match component {
-        [0, b'a', b's', b'm', _, _, 1, 0, ..] => Ok(()),
-        [0, b'a', b's', b'm', _, _, 0, 0, ..] => Err(LoadError::CoreModule),
-        _ => Err(LoadError::NotWasm),
-    }
-}
-
-/// Compiles the component and joins it to the linker. Imports are looked at
-/// first: the name of what is refused is worth more than the linker's words.
+/// Compiles the component and joins it to the linker, which checks the types
+/// of imports and exports.
 fn prepare(engine: &wasmtime::Engine, bytes: &[u8]) -> Result<PluginPre<StoreState>, LoadError> {
     let component = Component::from_binary(engine, bytes).map_err(LoadError::Compile)?;
-    let kind = component.component_type();
-    if let Some((name, _)) = kind.imports(engine).find(|(name, _)| !linker::grants(name)) {
-        return Err(LoadError::DeniedImport {
-            name: name.to_owned(),
-        });
-    }
-    for wanted in EXPORTS {
-        if !kind.exports(engine).any(|(name, _)| serves(name, wanted)) {
-            return Err(LoadError::MissingExport { name: wanted });
-        }
-    }
     let linker = linker::build(engine).map_err(LoadError::MismatchedImport)?;
     let pre: InstancePre<_> = linker
         .instantiate_pre(&component)
         .map_err(LoadError::MismatchedImport)?;
     PluginPre::new(pre).map_err(LoadError::MismatchedExport)
-}
-
-/// Whether an export is the wanted one, in any version if none is wanted.
-fn serves(export: &str, wanted: &str) -> bool {
-    export == wanted || export.split('@').next() == Some(wanted)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_preamble_tells_what_a_file_is() {
-        let module = b"\0asm\x01\0\0\0";
-        let component = b"\0asm\x0d\0\x01\0";
-        assert!(check_preamble(component, 8).is_ok());
-        assert!(matches!(
-            check_preamble(module, 8),
-            Err(LoadError::CoreModule)
-        ));
-        assert!(matches!(check_preamble(b"", 8), Err(LoadError::Empty)));
-        assert!(matches!(
-            check_preamble(b"<html>", 8),
-            Err(LoadError::NotWasm)
-        ));
-        assert!(matches!(
-            check_preamble(b"\0asm", 8),
-            Err(LoadError::NotWasm)
-        ));
-        assert!(matches!(
-            check_preamble(component, 7),
-            Err(LoadError::TooLarge { bytes: 8, limit: 7 })
-        ));
-    }
-
-    #[test]
-    fn an_export_is_wanted_with_or_without_its_version() {
-        assert!(serves("wasi:http/handler@0.3.2", "wasi:http/handler"));
-        assert!(serves(
-            "muster:roster/roster@0.1.0",
-            "muster:roster/roster@0.1.0"
-        ));
-        assert!(!serves(
-            "muster:roster/roster@0.2.0",
-            "muster:roster/roster@0.1.0"
-        ));
-        assert!(!serves(
-            "wasi:http/incoming-handler@0.2.0",
-            "wasi:http/handler"
-        ));
-    }
 }

@@ -5,7 +5,8 @@
 //! whatever the plugin does in between costs at most that one call.
 //!
 //! The rooms, from the outside in: [`Plugin`] (`plugin`) counts and retries;
-//! `worker` runs `fetch` in long-lived stores, `solo` runs a call in a store
+//! `inspect` looks at a file before it is
+//! compiled; `worker` runs `fetch` in long-lived stores, `solo` runs a call in a store
 //! of its own (`handle`, and the retries of `fetch`); `generation` is a
 //! compiled component with all that its calls need; `store` and `linker` say
 //! what one store may touch; `egress` decides about requests and `outbound`
@@ -19,6 +20,7 @@ mod engine;
 mod error;
 mod generation;
 mod guest_log;
+mod inspect;
 mod linker;
 mod outbound;
 mod plugin;
@@ -34,6 +36,7 @@ mod worker;
 pub use egress::{Admitted, Denial, EgressPolicy, Origin, OriginError, OriginScheme};
 pub use engine::{Engine, EngineConfig, EngineError};
 pub use error::LoadError;
+pub use inspect::{Capability, Digest, Import, Inspection, inspect};
 pub use plugin::Plugin;
 pub use refresh::{Changes, Failure, Outcome, Refresher};
 pub use roster::{Contact, FetchError, Fetched, HandleError, PluginFault, Subscription};

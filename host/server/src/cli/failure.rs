@@ -1,6 +1,7 @@
 //! Why a command failed, in words and as an exit code (`sysexits.h`).
 
 use std::error::Error;
+use std::path::PathBuf;
 
 use muster_xmpp::sasl::CredentialsError;
 
@@ -38,6 +39,13 @@ pub(super) enum Failure {
     Entropy(getrandom::Error),
     #[error(transparent)]
     UsersFile(#[from] UsersFileError),
+    #[error("cannot read the plugin {}", path.display())]
+    ReadPlugin {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("the plugin is refused")]
+    Plugin(#[from] muster_plugin::LoadError),
     #[error("the password cannot be read")]
     ReadPassword(#[source] std::io::Error),
     #[error("the two passwords differ")]
@@ -63,10 +71,13 @@ impl Failure {
     pub(super) fn code(&self) -> u8 {
         match self {
             Self::Config(LoadError::Faults(_)) | Self::TokenCharacters | Self::Url => USAGE,
-            Self::PasswordsDiffer | Self::Password(_) | Self::Username { .. } => DATA,
+            Self::PasswordsDiffer | Self::Password(_) | Self::Username { .. } | Self::Plugin(_) => {
+                DATA
+            }
             Self::Config(LoadError::Unreadable { .. })
             | Self::Start(StartError::ReadPlugin { .. })
             | Self::UsersFile(_)
+            | Self::ReadPlugin { .. }
             | Self::ReadPassword(_)
             | Self::ReadToken(_) => IO,
             Self::Start(_)

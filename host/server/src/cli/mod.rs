@@ -8,6 +8,7 @@ mod check_config;
 mod demo;
 mod failure;
 mod logging;
+mod plugin;
 mod refresh;
 mod serve;
 mod signals;
@@ -34,7 +35,8 @@ use failure::{Failure, USAGE};
 )]
 #[command(
     after_help = "Exit codes: 0 done, 1 some users could not be refreshed, 64 wrong arguments \
-    or configuration, 65 a password or user name that cannot be used, 69 the server cannot start or \
+    or configuration, 65 a password, user name or plugin that cannot \
+    be used, 69 the server cannot start or \
     be reached, 74 a file cannot be read or written.\n\nStart with `muster demo`."
 )]
 struct Cli {
@@ -62,6 +64,9 @@ enum Command {
     /// Manage the users of a users_file
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Look at plugin files
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
     /// Fetch the contact lists of users anew, as the app would ask for
     Refresh(refresh::Refresh),
     /// Run a server and a small app on this machine, ready to log in to
@@ -94,6 +99,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve { config } => serve::run(&config),
         Command::CheckConfig { config } => check_config::run(&config),
         Command::User(command) => command.run(),
+        Command::Plugin(command) => command.run(),
         Command::Refresh(refresh) => refresh.run(),
         Command::Demo(demo) => demo.run(),
         Command::Completions { shell } => {
