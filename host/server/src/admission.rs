@@ -23,11 +23,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use muster_xmpp::pace::Meter;
 use parking_lot::Mutex;
 
 use crate::attempts::site;
 use crate::limit::Limit;
-use crate::pace::{Meter, Rate};
 
 /// The bounds of one kind of connections.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +75,6 @@ pub(crate) const HTTP: AdmissionNames = AdmissionNames {
 pub(crate) struct Admission {
     limits: AdmissionLimits,
     names: AdmissionNames,
-    rate: Rate,
     /// A leaf lock: held for one lookup, and now and then for a sweep.
     counts: Mutex<Counts>,
 }
@@ -97,16 +96,16 @@ struct Party {
     connects: Meter,
 }
 
+const MINUTE: Duration = Duration::from_secs(60);
+
 /// Below this many addresses nothing is forgotten.
 const FEW_ADDRESSES: usize = 1_024;
 
 impl Admission {
     pub(crate) fn new(limits: AdmissionLimits, names: AdmissionNames) -> Arc<Admission> {
-        let minute = Duration::from_secs(60);
         Arc::new(Admission {
             limits,
             names,
-            rate: Rate::new(limits.per_minute, minute, limits.per_minute),
             counts: Mutex::new(Counts {
                 open: 0,
                 unauthenticated: 0,
@@ -153,7 +152,8 @@ impl Counts {
         });
         // Every attempt counts against the rate, also one that fails for
         // another reason: that is what makes trying again no use.
-        if !party.connects.try_take(admission.rate, now) {
+        let price = MINUTE / u32::try_from(limits.per_minute).unwrap_or(u32::MAX).max(1);
+        if !party.connects.try_take(price, MINUTE, now) {
             return Err(names.per_minute);
         }
         if party.open >= limits.per_address {

@@ -20,7 +20,6 @@ mod http;
 mod limit;
 mod listener;
 mod mailbox;
-mod pace;
 mod presence;
 mod registration;
 mod rosters;

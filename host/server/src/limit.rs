@@ -8,6 +8,7 @@
 
 use std::time::{Duration, Instant};
 
+use muster_xmpp::session::Pause;
 use parking_lot::Mutex;
 
 /// A limit that can be reached without anybody's fault being told otherwise.
@@ -17,6 +18,8 @@ pub(crate) enum Limit {
     XmppConnectionsPerAddress,
     XmppConnectsPerMinute,
     XmppUnauthenticated,
+    XmppRateBeforeAuth,
+    XmppRateAfterAuth,
     HttpConnections,
     HttpConnectionsPerAddress,
     HttpConnectsPerMinute,
@@ -27,11 +30,13 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 
 impl Limit {
     /// Every limit, in the order of the declaration.
-    pub(crate) const ALL: [Limit; 7] = [
+    pub(crate) const ALL: [Limit; 9] = [
         Limit::XmppConnections,
         Limit::XmppConnectionsPerAddress,
         Limit::XmppConnectsPerMinute,
         Limit::XmppUnauthenticated,
+        Limit::XmppRateBeforeAuth,
+        Limit::XmppRateAfterAuth,
         Limit::HttpConnections,
         Limit::HttpConnectionsPerAddress,
         Limit::HttpConnectsPerMinute,
@@ -44,6 +49,8 @@ impl Limit {
             Limit::XmppConnectionsPerAddress => "limits.xmpp.connections_per_address",
             Limit::XmppConnectsPerMinute => "limits.xmpp.connects_per_minute",
             Limit::XmppUnauthenticated => "limits.xmpp.unauthenticated",
+            Limit::XmppRateBeforeAuth => "limits.xmpp.before_auth.burst",
+            Limit::XmppRateAfterAuth => "limits.xmpp.after_auth.burst",
             Limit::HttpConnections => "limits.http.connections",
             Limit::HttpConnectionsPerAddress => "limits.http.connections_per_address",
             Limit::HttpConnectsPerMinute => "limits.http.connects_per_minute",
@@ -59,6 +66,15 @@ impl Limit {
                 limit = self.key(),
                 "a limit is reached; told once a minute, counted in muster_limit_reached_total"
             );
+        }
+    }
+}
+
+impl From<Pause> for Limit {
+    fn from(pause: Pause) -> Limit {
+        match pause {
+            Pause::BeforeAuth => Limit::XmppRateBeforeAuth,
+            Pause::AfterAuth => Limit::XmppRateAfterAuth,
         }
     }
 }

@@ -387,9 +387,16 @@ fn stream_limits(limits: &config::XmppLimits) -> limits::Limits {
         elements: limits.elements,
         depth: limits.depth,
     };
+    let rate = |limits: config::RateLimits| limits::RateLimits {
+        bytes_per_second: limits.bytes_per_second,
+        stanzas_per_second: limits.stanzas_per_second,
+        burst: limits.burst,
+    };
     limits::Limits {
         before_auth: stanza(limits.before_auth),
         after_auth: stanza(limits.after_auth),
+        rate_before_auth: rate(limits.rate_before_auth),
+        rate_after_auth: rate(limits.rate_after_auth),
         attributes: limits.attributes,
         auth_timeout: limits.auth_timeout,
         ..limits::Limits::default()

@@ -17,6 +17,7 @@ pub mod decoder;
 pub mod encode;
 pub mod error;
 pub mod limits;
+pub mod pace;
 pub mod presence;
 pub mod roster;
 pub mod routing;

@@ -14,6 +14,10 @@ pub struct Limits {
     pub before_auth: StanzaLimits,
     /// What they may cost after it.
     pub after_auth: StanzaLimits,
+    /// How fast a client is listened to before SASL succeeded.
+    pub rate_before_auth: RateLimits,
+    /// How fast after it.
+    pub rate_after_auth: RateLimits,
     /// Attributes and namespace declarations of one element, counted together.
     /// Twice as many namespace prefixes may be in scope at any point.
     pub attributes: usize,
@@ -40,6 +44,16 @@ impl Default for Limits {
                 elements: 2_000,
                 depth: 64,
             },
+            rate_before_auth: RateLimits {
+                bytes_per_second: 4 * 1024,
+                stanzas_per_second: 10,
+                burst: Duration::from_secs(8),
+            },
+            rate_after_auth: RateLimits {
+                bytes_per_second: 128 * 1024,
+                stanzas_per_second: 100,
+                burst: Duration::from_secs(10),
+            },
             attributes: 64,
             token_bytes: 8 * 1024,
             auth_timeout: Duration::from_secs(30),
@@ -60,4 +74,16 @@ pub struct StanzaLimits {
     pub elements: usize,
     /// Depth of nesting; a stanza without children has depth 1.
     pub depth: usize,
+}
+
+/// How fast a client is listened to. Each byte and each stanza takes its share
+/// of a second; a client that is faster is not read for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimits {
+    /// Bytes in a second.
+    pub bytes_per_second: usize,
+    /// Stanzas in a second.
+    pub stanzas_per_second: usize,
+    /// What a client may take at once, after a rest: so many seconds' worth.
+    pub burst: Duration,
 }

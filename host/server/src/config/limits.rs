@@ -46,6 +46,11 @@ pub struct XmppLimits {
     pub before_auth: StanzaLimits,
     /// Afterwards. Default 256 KiB, 2,000 elements, depth 64.
     pub after_auth: StanzaLimits,
+    /// How fast a client is read before it has authenticated. Default 4 KiB and 10 stanzas a
+    /// second, 8 s of them at once.
+    pub rate_before_auth: RateLimits,
+    /// Afterwards. Default 128 KiB and 100 stanzas a second, 10 s of them at once.
+    pub rate_after_auth: RateLimits,
     /// Attributes and namespace declarations of one element. Default 64.
     pub attributes: usize,
     /// From the first byte to a bound resource, in all, not idle time. Default 30 s.
@@ -72,6 +77,18 @@ pub struct StanzaLimits {
     pub elements: usize,
     /// Nested elements, the stanza itself included. At most 256.
     pub depth: usize,
+}
+
+/// How fast one connection is read; beyond, the client waits. The keys are in the same sections
+/// as those of the stanzas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimits {
+    /// Bytes in a second, lasting.
+    pub bytes_per_second: usize,
+    /// Stanzas in a second, lasting.
+    pub stanzas_per_second: usize,
+    /// What may come at once after a rest: so many seconds' worth of both together.
+    pub burst: Duration,
 }
 
 /// What one request to our HTTP listener may cost.
@@ -148,14 +165,24 @@ impl Limits {
 impl XmppLimits {
     fn read(section: &mut Section<'_>) -> Self {
         let default = Self::default();
+        let (before_auth, rate_before_auth) = section.section("before_auth", |section| {
+            let stanza = stanza_limits(section, default.before_auth);
+            (stanza, rate_limits(section, default.rate_before_auth))
+        });
+        let (after_auth, rate_after_auth) = section.section("after_auth", |section| {
+            let stanza = stanza_limits(section, default.after_auth);
+            (stanza, rate_limits(section, default.rate_after_auth))
+        });
         Self {
             connections: section.value("connections", default.connections),
             connections_per_address: section
                 .value("connections_per_address", default.connections_per_address),
             connects_per_minute: section.value("connects_per_minute", default.connects_per_minute),
             unauthenticated: section.value("unauthenticated", default.unauthenticated),
-            before_auth: section.section("before_auth", |s| stanza_limits(s, default.before_auth)),
-            after_auth: section.section("after_auth", |s| stanza_limits(s, default.after_auth)),
+            before_auth,
+            after_auth,
+            rate_before_auth,
+            rate_after_auth,
             attributes: section.value("attributes", default.attributes),
             auth_timeout: section.value("auth_timeout", default.auth_timeout),
             login_failures: section.value("login_failures", default.login_failures),
@@ -178,6 +205,15 @@ fn stanza_limits(section: &mut Section<'_>, default: StanzaLimits) -> StanzaLimi
         bytes: section.value("bytes", Size(default.bytes)).0,
         elements: section.value("elements", default.elements),
         depth: section.at_most("depth", default.depth, DEEPEST),
+    }
+}
+
+fn rate_limits(section: &mut Section<'_>, default: RateLimits) -> RateLimits {
+    let bytes = Size(default.bytes_per_second);
+    RateLimits {
+        bytes_per_second: section.value("bytes_per_second", bytes).0,
+        stanzas_per_second: section.value("stanzas_per_second", default.stanzas_per_second),
+        burst: section.value("burst", default.burst),
     }
 }
 
@@ -268,6 +304,16 @@ impl Default for XmppLimits {
                 bytes: 256 * KIB,
                 elements: 2_000,
                 depth: 64,
+            },
+            rate_before_auth: RateLimits {
+                bytes_per_second: 4 * KIB,
+                stanzas_per_second: 10,
+                burst: Duration::from_secs(8),
+            },
+            rate_after_auth: RateLimits {
+                bytes_per_second: 128 * KIB,
+                stanzas_per_second: 100,
+                burst: Duration::from_secs(10),
             },
             attributes: 64,
             auth_timeout: Duration::from_secs(30),

@@ -22,7 +22,8 @@ use zeroize::Zeroizing;
 
 pub use fault::{Fault, Faults, Position, Problem, Severity};
 pub use limits::{
-    BackendLimits, HttpLimits, Limits, PluginLimits, RefreshLimits, StanzaLimits, XmppLimits,
+    BackendLimits, HttpLimits, Limits, PluginLimits, RateLimits, RefreshLimits, StanzaLimits,
+    XmppLimits,
 };
 pub use listeners::{Admin, Http, Log, LogFormat, Xmpp};
 

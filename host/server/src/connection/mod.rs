@@ -21,6 +21,7 @@ use muster_xmpp::{BareJid, FullJid, Jid, ResourcePart, encode};
 use self::bound::Bound;
 use crate::admission::Slot;
 use crate::attempts;
+use crate::limit::Limit;
 use crate::mailbox::{Mail, mailbox};
 use crate::presence::Presences;
 use crate::registration::Registration;
@@ -139,6 +140,9 @@ impl Connection {
                     self.slot.logged_in();
                 }
             }
+            if let Some(pause) = self.session.take_pause() {
+                Limit::from(pause).reached();
+            }
             let Some(action) = action else { break };
             if let Action::Close = action {
                 return false;
@@ -157,7 +161,9 @@ impl Connection {
             pending,
             ..
         } = self;
-        let deadline = session.deadline().map(tokio::time::Instant::from_std);
+        let wake = [session.deadline(), session.paused_until()];
+        let deadline = wake.into_iter().flatten().min();
+        let deadline = deadline.map(tokio::time::Instant::from_std);
         let awaits = pending.is_some();
         let congested = session.output().len() >= OUTPUT_HIGH_WATER;
         tokio::select! {

@@ -273,6 +273,7 @@ impl Session {
         self.lang = None;
         self.decoder.restart();
         self.decoder.set_limits(self.config.limits.after_auth);
+        self.intake.authenticated();
     }
 
     /// The attempt failed; there may be another one, but not for ever.

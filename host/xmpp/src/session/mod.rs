@@ -17,12 +17,14 @@ mod bind;
 mod channel;
 mod config;
 mod entropy;
+mod intake;
 mod login;
 mod outbox;
 
 pub use action::{Action, BindRefusal, CredentialsAnswer, ResourceOrigin, Verdict};
 pub use channel::{Channel, ChannelBindings, Encryption, Framing};
 pub use config::{Host, Secret, SessionConfig, Software};
+pub use intake::Pause;
 pub use outbox::Outbox;
 
 use std::fmt;
@@ -37,6 +39,7 @@ use crate::encode;
 use crate::error::{StreamCondition, StreamError};
 use crate::sasl::Failure;
 use entropy::Entropy;
+use intake::Intake;
 use login::Exchange;
 
 /// The machine of one client stream.
@@ -48,6 +51,7 @@ pub struct Session {
     /// Text on its way to `output`; empty between two calls.
     scratch: String,
     entropy: Entropy,
+    intake: Intake,
     state: State,
     /// Our header of the current stream was written.
     opened: bool,
@@ -109,6 +113,7 @@ impl Session {
             encryption: channel.encryption,
             scratch: String::new(),
             entropy: Entropy::new(entropy),
+            intake: Intake::new(now),
             state: State::Opening,
             opened: false,
             host: None,
@@ -125,12 +130,14 @@ impl Session {
 
     /// Takes bytes from the peer.
     pub fn receive(&mut self, bytes: &[u8]) {
+        self.intake.bytes(bytes.len());
         self.decoder.receive(bytes);
     }
 
     /// Takes complete elements from the peer, on a channel that keeps them
     /// apart.
     pub fn receive_frame(&mut self, frame: &[u8]) {
+        self.intake.bytes(frame.len());
         if self.decoder.buffered() == 0 && self.decoder.is_inside() {
             // The frame before ended within an element.
             return self.close(Some(StreamCondition::NotWellFormed.into()));
@@ -157,6 +164,12 @@ impl Session {
     /// while an answer is due.
     pub fn poll(&mut self, now: Instant) -> Option<Action> {
         self.timeout(now);
+        let action = self.next_action();
+        self.intake.settle(&self.config.limits, now);
+        action
+    }
+
+    fn next_action(&mut self) -> Option<Action> {
         loop {
             match self.state {
                 State::Closing => {
@@ -185,9 +198,11 @@ impl Session {
     }
 
     /// Whether reading more makes sense: false while what was read ahead
-    /// reaches its bound because the shell owes an answer, and at the end.
+    /// reaches its bound because the shell owes an answer, while the client is
+    /// faster than its rate ([`Session::paused_until`]), and at the end.
     pub fn wants_read(&self) -> bool {
         !self.is_closed()
+            && !self.intake.is_paused()
             && !matches!(self.state, State::AwaitingTls)
             && self.decoder.buffered() < self.config.limits.read_ahead_bytes
     }
@@ -293,6 +308,9 @@ impl Session {
     }
 
     fn handle(&mut self, event: StreamEvent) -> Option<Action> {
+        if matches!(event, StreamEvent::Stanza(_) | StreamEvent::Rejected(_)) {
+            self.intake.stanza();
+        }
         match event {
             StreamEvent::Open(open) => {
                 self.header(open);

@@ -1,6 +1,7 @@
 //! States and events of a stream, under virtual time.
 
 mod channel;
+mod intake;
 mod login;
 mod stanzas;
 
