@@ -12,7 +12,7 @@ use muster_server::config::Config;
 use serde_json::{Value, json};
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::Path;
+use tempfile::TempDir;
 
 /// The token that every host of the tests accepts.
 pub const TOKEN: &str = "dG9rZW4gb2YgdGhlIHRlc3Rz";
@@ -103,6 +103,8 @@ pub struct Muster {
     server: Server,
     xmpp: SocketAddr,
     http: SocketAddr,
+    /// Where its configuration would be, and where its storage is.
+    directory: TempDir,
 }
 
 impl fmt::Debug for Muster {
@@ -120,14 +122,27 @@ impl Muster {
     /// # Panics
     /// If the configuration is refused or the host does not start.
     pub async fn start(setup: &Setup) -> Muster {
+        Muster::start_in(tempfile::tempdir().expect("a directory"), setup).await
+    }
+
+    /// Starts a host with the storage that an earlier one left in `directory`.
+    ///
+    /// # Panics
+    /// As [`Muster::start`].
+    pub async fn start_in(directory: TempDir, setup: &Setup) -> Muster {
         let text = setup.text();
-        let config = Config::parse(&text, Path::new("/nowhere/muster.toml"));
+        let config = Config::parse(&text, &directory.path().join("muster.toml"));
         let config = config.unwrap_or_else(|faults| panic!("{faults}\n{text}"));
         let server = Server::start(config).await;
         let server = server.unwrap_or_else(|error| panic!("the host does not start: {error}"));
         let xmpp = *server.xmpp_addresses().first().expect("an XMPP listener");
         let http = *server.http_addresses().first().expect("an HTTP listener");
-        Muster { server, xmpp, http }
+        Muster {
+            server,
+            xmpp,
+            http,
+            directory,
+        }
     }
 
     /// Where clients connect.
@@ -140,9 +155,10 @@ impl Muster {
         self.http
     }
 
-    /// Stops the host in good order.
-    pub async fn shutdown(self) {
+    /// Stops the host in good order. Returns the directory of its storage.
+    pub async fn shutdown(self) -> TempDir {
         within("the host to stop", self.server.shutdown()).await;
+        self.directory
     }
 }
 

@@ -43,10 +43,11 @@ fn main() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     println!("users of {CONTACTS} contacts, one contact changed; for each refreshed user");
     println!("{:>9} {:>10} {:>10}", "users", "CPU µs", "wall µs");
+    let storage = tempfile::tempdir().unwrap();
     for (users, rounds) in CASES {
         let mut peer = Peer::start();
         let server = runtime
-            .block_on(Server::start(config(peer.address)))
+            .block_on(Server::start(config(peer.address, storage.path())))
             .unwrap();
         let (xmpp, http) = (server.xmpp_addresses()[0], server.http_addresses()[0]);
         peer.tell(&format!("{xmpp} {http} {users} {rounds}"));
@@ -62,7 +63,7 @@ fn main() {
     }
 }
 
-fn config(app: SocketAddr) -> Config {
+fn config(app: SocketAddr, storage: &Path) -> Config {
     let text = format!(
         r#"
         xmpp = {{ listen = ["127.0.0.1:0"], require_tls = false }}
@@ -74,7 +75,7 @@ fn config(app: SocketAddr) -> Config {
         roster = {{ http_roster_url = "http://{app}/contacts/%s" }}
         "#
     );
-    Config::parse(&text, Path::new("bench.toml")).unwrap()
+    Config::parse(&text, &storage.join("bench.toml")).unwrap()
 }
 
 /// User and system time of this process, in ticks of 10 ms (proc(5)).

@@ -27,6 +27,7 @@ mod router;
 mod server;
 mod services;
 mod sessions;
+pub mod store;
 mod telemetry;
 mod transport;
 

@@ -34,6 +34,7 @@ use crate::rosters::{RefreshPort, Rosters, Source};
 use crate::router::Router;
 use crate::services::Services;
 use crate::sessions::Sessions;
+use crate::store::{OpenError, Store};
 use crate::telemetry::{Metrics, UPKEEP_INTERVAL};
 use crate::transport::Transport;
 
@@ -75,6 +76,9 @@ pub enum StartError {
         /// Why.
         source: muster_plugin::OriginError,
     },
+    /// The store cannot be used.
+    #[error("the store cannot be opened")]
+    Storage(#[from] OpenError),
     /// The system has no random numbers to give.
     #[error("the system's random number generator failed: {0}")]
     Entropy(getrandom::Error),
@@ -163,7 +167,7 @@ impl Server {
                 },
             ));
         }
-        tasks.spawn(upkeep(metrics, stop));
+        tasks.spawn(upkeep(metrics, services.store.clone(), stop));
         Ok(Server {
             xmpp_addresses,
             http_addresses,
@@ -204,6 +208,7 @@ impl Server {
         for host in self.services.hosts.iter() {
             host.plugin.shutdown(PLUGIN_DRAIN).await;
         }
+        self.services.store.close().await;
         drained
     }
 }
@@ -228,16 +233,18 @@ async fn listen(
     Ok((listeners, bound))
 }
 
-async fn upkeep(metrics: Metrics, stop: CancellationToken) {
+async fn upkeep(metrics: Metrics, store: Store, stop: CancellationToken) {
     let mut interval = tokio::time::interval(UPKEEP_INTERVAL);
     while stop.run_until_cancelled(interval.tick()).await.is_some() {
         metrics.upkeep();
+        store.tend();
     }
 }
 
 /// Everything behind the listeners.
 async fn services(config: Config) -> Result<Services, StartError> {
     let limits = config.limits;
+    let store = open_store(config.storage, limits.storage).await?;
     let engine = Engine::new(&EngineConfig::default())?;
     let mut hosts = Vec::new();
     let mut sources = HashMap::new();
@@ -299,6 +306,7 @@ async fn services(config: Config) -> Result<Services, StartError> {
         attempts: Attempts::new(limits.xmpp.login_failures, limits.xmpp.login_delay),
         hosts,
         sessions,
+        store,
         rosters,
         router,
         presences,
@@ -308,6 +316,18 @@ async fn services(config: Config) -> Result<Services, StartError> {
         },
         stop: CancellationToken::new(),
     })
+}
+
+/// On a thread for blocking work: repairing a large file takes a while.
+async fn open_store(
+    storage: config::Storage,
+    limits: config::StorageLimits,
+) -> Result<Store, StartError> {
+    let opening = tokio::task::spawn_blocking(move || Store::open(&storage.directory, limits));
+    match opening.await {
+        Ok(opened) => Ok(opened?),
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
 }
 
 async fn load_plugin(

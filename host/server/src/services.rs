@@ -13,6 +13,7 @@ use crate::presence::Presences;
 use crate::rosters::Rosters;
 use crate::router::Router;
 use crate::sessions::Sessions;
+use crate::store::Store;
 
 /// What the connections of a listener share.
 pub(crate) struct Services {
@@ -22,6 +23,7 @@ pub(crate) struct Services {
     pub(crate) attempts: Attempts,
     pub(crate) hosts: Arc<Hosts>,
     pub(crate) sessions: Arc<Sessions>,
+    pub(crate) store: Store,
     pub(crate) rosters: Arc<Rosters>,
     pub(crate) router: Arc<Router>,
     pub(crate) presences: Arc<Presences>,

@@ -6,7 +6,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use metrics::{Unit, describe_counter, describe_gauge};
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use muster_xmpp::FullJid;
 use muster_xmpp::error::StreamCondition;
@@ -88,6 +88,7 @@ pub(crate) fn stanza(kind: StanzaKind) {
 
 fn describe() {
     muster_plugin::describe_metrics();
+    describe_store();
     describe_gauge!("muster_sessions", Unit::Count, "Bound resources");
     describe_counter!(
         "muster_connections_total",
@@ -163,5 +164,43 @@ fn describe() {
         "muster_http_connection_errors_total",
         Unit::Count,
         "HTTP connections that ended in an error"
+    );
+}
+
+fn describe_store() {
+    describe_gauge!(
+        "muster_store_available",
+        Unit::Count,
+        "Whether the store is in service (1) or not (0)"
+    );
+    describe_gauge!(
+        "muster_store_file_bytes",
+        Unit::Bytes,
+        "Size of the store's file"
+    );
+    describe_gauge!(
+        "muster_store_kept_bytes",
+        Unit::Bytes,
+        "What the store keeps for users, of limits.storage.total_bytes"
+    );
+    describe_counter!(
+        "muster_store_writes_total",
+        Unit::Count,
+        "Changes that are durable"
+    );
+    describe_histogram!(
+        "muster_store_commit_seconds",
+        Unit::Seconds,
+        "Making a group of changes durable"
+    );
+    describe_counter!(
+        "muster_store_refusals_total",
+        Unit::Count,
+        "Changes that a bound of limits.storage refused, by its key"
+    );
+    describe_counter!(
+        "muster_store_faults_total",
+        Unit::Count,
+        "Failures of the store's file, by fault"
     );
 }

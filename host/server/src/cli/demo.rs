@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use muster_demo::{ACCOUNTS, App, Options};
@@ -85,8 +85,11 @@ impl Demo {
         let app = app.await?;
         scene.app = app.address();
 
+        // Gone with the demo, as the lists are unless they have a database.
+        let storage = tempfile::tempdir().map_err(Failure::NoDirectory)?;
         let text = scene.configuration();
-        let config = Config::parse(&text, Path::new("demo")).map_err(LoadError::from)?;
+        let origin = storage.path().join("demo");
+        let config = Config::parse(&text, &origin).map_err(LoadError::from)?;
         let server = Server::start(config).await?;
         scene.xmpp = server
             .xmpp_addresses()
@@ -208,6 +211,8 @@ impl Scene {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn scene(domain: &str) -> Scene {

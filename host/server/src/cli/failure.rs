@@ -31,6 +31,8 @@ pub(super) enum Failure {
     App(#[from] muster_demo::AppError),
     #[error("there is no free port on this machine")]
     NoPort(#[source] std::io::Error),
+    #[error("a temporary directory cannot be made")]
+    NoDirectory(#[source] std::io::Error),
     #[error("the runtime cannot start")]
     Runtime(#[source] std::io::Error),
     #[error("signals cannot be received")]
@@ -76,6 +78,7 @@ impl Failure {
             }
             Self::Config(LoadError::Unreadable { .. })
             | Self::Start(StartError::ReadPlugin { .. })
+            | Self::NoDirectory(_)
             | Self::UsersFile(_)
             | Self::ReadPlugin { .. }
             | Self::ReadPassword(_)

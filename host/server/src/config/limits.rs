@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::quantity::Size;
 use super::reader::Section;
+use super::storage::StorageLimits;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -28,6 +29,8 @@ pub struct Limits {
     pub refresh: RefreshLimits,
     /// `[limits.plugin]`
     pub plugin: PluginLimits,
+    /// `[limits.storage]`
+    pub storage: StorageLimits,
 }
 
 /// What one client stream may cost.
@@ -158,6 +161,7 @@ impl Limits {
             backend: section.section("backend", BackendLimits::read),
             refresh: section.section("refresh", RefreshLimits::read),
             plugin: section.section("plugin", PluginLimits::read),
+            storage: section.section("storage", StorageLimits::read),
         }
     }
 }
@@ -284,6 +288,7 @@ impl Default for Limits {
             backend: BackendLimits::default(),
             refresh: RefreshLimits::default(),
             plugin: PluginLimits::default(),
+            storage: StorageLimits::default(),
         }
     }
 }

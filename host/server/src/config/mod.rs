@@ -12,6 +12,7 @@ mod listeners;
 mod quantity;
 mod reader;
 mod secret_file;
+mod storage;
 pub mod users_file;
 
 mod virtual_host;
@@ -26,6 +27,7 @@ pub use limits::{
     XmppLimits,
 };
 pub use listeners::{Admin, Http, Log, LogFormat, Xmpp};
+pub use storage::{Storage, StorageLimits};
 
 pub use virtual_host::{Auth, Credential, PluginSource, Roster, VirtualHost};
 
@@ -42,6 +44,8 @@ pub struct Config {
     pub admin: Admin,
     /// `[[virtual_host]]`, at least one, in the order of the file; domains are unique.
     pub virtual_hosts: Vec<VirtualHost>,
+    /// `[storage]`: where the server keeps what has to outlive it.
+    pub storage: Storage,
     /// `[limits]`: the bounds of everything that peers can make grow.
     pub limits: Limits,
     /// `[log]`: how the process tells what it does.
@@ -89,6 +93,7 @@ impl Config {
             let xmpp = root.section("xmpp", Xmpp::read);
             let http = root.section("http", Http::read);
             let admin = root.section("admin", |admin| Admin::read(admin, http.as_ref()));
+            let storage = root.section("storage", Storage::read);
             let limits = root.section("limits", Limits::read);
             let log = root.section("log", Log::read);
             let virtual_hosts = VirtualHost::read_all(root, xmpp.as_ref());
@@ -97,6 +102,7 @@ impl Config {
                 http: http?,
                 admin: admin?,
                 virtual_hosts: virtual_hosts?,
+                storage,
                 limits,
                 log,
                 warnings: Vec::new(),

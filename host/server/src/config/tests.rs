@@ -55,6 +55,7 @@ fn the_smallest_configuration_has_the_documented_defaults() {
     assert_eq!(config.xmpp.listen, ["127.0.0.1:5222".parse().unwrap()]);
     assert_eq!(config.http.listen, ["127.0.0.1:5280".parse().unwrap()]);
     assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.storage.directory, Path::new("data"));
     assert_eq!(config.log.format, LogFormat::Text);
     assert_eq!(config.log.level, "info");
     assert!(!config.admin.allow_unauthenticated);
@@ -69,6 +70,7 @@ fn the_smallest_configuration_has_the_documented_defaults() {
 fn the_example_is_accepted_and_states_the_defaults() {
     let config = parse(EXAMPLE).unwrap();
     assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.storage.directory, Path::new("data"));
     assert_eq!(config.xmpp.listen, ["127.0.0.1:5222".parse().unwrap()]);
     assert_eq!(config.http.listen, ["127.0.0.1:5280".parse().unwrap()]);
     let Auth::Static { users } = &config.virtual_hosts[0].auth else {
