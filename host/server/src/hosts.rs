@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use muster_plugin::Plugin;
-use muster_xmpp::{BareJid, DomainPart, Jid};
+use muster_xmpp::{DomainPart, DomainRef, Jid};
 
 use crate::auth::Authenticator;
 
@@ -32,9 +32,9 @@ impl Hosts {
         }
     }
 
-    /// The host of an account.
-    pub(crate) fn of(&self, account: &BareJid) -> Option<&Arc<VirtualHost>> {
-        self.by_domain.get(account.domain())
+    /// The host of a domain.
+    pub(crate) fn at(&self, domain: &DomainRef) -> Option<&Arc<VirtualHost>> {
+        self.by_domain.get(domain)
     }
 
     /// Whether `jid` is on one of the domains.

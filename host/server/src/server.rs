@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use muster_plugin::{EgressPolicy, Engine, EngineConfig, Plugin, Settings};
 use muster_xmpp::error::StreamCondition;
-use muster_xmpp::sasl::DEFAULT_ITERATIONS;
-use muster_xmpp::session::{Channel, Encryption, Framing, Host, Secret, SessionConfig, Software};
+use muster_xmpp::session::{Channel, Encryption, Framing, SessionConfig, Software};
 use muster_xmpp::{DomainPart, limits};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
+use zeroize::Zeroizing;
 
 use crate::admission::{self, Admission, AdmissionLimits};
 use crate::attempts::Attempts;
@@ -246,6 +246,8 @@ async fn services(config: Config) -> Result<Services, StartError> {
     let limits = config.limits;
     let store = open_store(config.storage, limits.storage).await?;
     let engine = Engine::new(&EngineConfig::default())?;
+    let mut secret = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *secret).map_err(StartError::Entropy)?;
     let mut hosts = Vec::new();
     let mut sources = HashMap::new();
     let mut ports = Vec::new();
@@ -261,32 +263,21 @@ async fn services(config: Config) -> Result<Services, StartError> {
         ports.push(port);
         hosts.push(VirtualHost {
             domain: host.domain,
-            auth: Authenticator::new(host.auth),
+            auth: Authenticator::new(host.auth, secret.clone()),
             plugin,
         });
     }
-    let mut secret = [0; 32];
-    getrandom::fill(&mut secret).map_err(StartError::Entropy)?;
     let session_config = SessionConfig {
         limits: stream_limits(&limits.xmpp),
         hosts: hosts
             .iter()
-            .map(|host| {
-                (
-                    host.domain.clone(),
-                    Host {
-                        mechanisms: host.auth.mechanisms(),
-                        scram_iterations: DEFAULT_ITERATIONS,
-                    },
-                )
-            })
+            .map(|host| (host.domain.clone(), host.auth.host()))
             .collect(),
         encryption_required: config.xmpp.require_tls,
         software: Software {
             name: "Muster".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         },
-        unknown_accounts: Secret::new(secret),
     };
     let hosts = Arc::new(Hosts::new(hosts));
     let sessions = Arc::new(Sessions::new(limits.xmpp.resources_per_user));

@@ -136,6 +136,11 @@ fn describe() {
         "Attempts that waited because their address failed too often"
     );
     describe_counter!(
+        "muster_password_iterations_total",
+        Unit::Count,
+        "Iterations of PBKDF2 that logins and configured passwords have cost"
+    );
+    describe_counter!(
         "muster_http_auth_total",
         Unit::Count,
         "Logins that the app was asked about, by outcome"

@@ -26,4 +26,4 @@ pub mod session;
 pub mod stanza;
 
 pub use jid;
-pub use jid::{BareJid, DomainPart, FullJid, Jid, NodePart, ResourcePart};
+pub use jid::{BareJid, DomainPart, DomainRef, FullJid, Jid, NodePart, ResourcePart};

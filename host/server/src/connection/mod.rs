@@ -11,16 +11,19 @@ mod bound;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use muster_xmpp::error::{StanzaError, StreamCondition, StreamError};
-use muster_xmpp::session::{Action, BindRefusal, Channel, CredentialsAnswer, Session, Verdict};
+use muster_xmpp::session::{
+    Action, BindRefusal, Channel, CredentialsAnswer, Session, TokenVerdict, Verdict,
+};
 use muster_xmpp::stanza::{Presence, Stanza, StanzaKind};
-use muster_xmpp::{BareJid, FullJid, Jid, ResourcePart, encode};
+use muster_xmpp::{BareJid, DomainRef, FullJid, Jid, ResourcePart, encode};
 
 use self::bound::Bound;
 use crate::admission::Slot;
 use crate::attempts;
+use crate::hosts::VirtualHost;
 use crate::limit::Limit;
 use crate::mailbox::{Mail, mailbox};
 use crate::presence::Presences;
@@ -48,6 +51,7 @@ pub(crate) struct Connection {
 enum Answer {
     Credentials(CredentialsAnswer),
     Verdict(Verdict),
+    Token(TokenVerdict),
     Roster {
         loaded: Result<(), SourceError>,
         then: Then,
@@ -188,30 +192,32 @@ impl Connection {
     fn perform(&mut self, action: Action) {
         match action {
             Action::Credentials { account, kind } => {
-                let host = self.services.hosts.of(&account).cloned();
-                let delay = self
-                    .services
-                    .attempts
-                    .delay(self.slot.address(), Instant::now());
+                let (host, delay) = self.begin_login(account.domain());
                 self.pending = Some(Box::pin(async move {
                     attempts::wait(delay).await;
                     Answer::Credentials(match host {
                         Some(host) => host.auth.credentials(&account, kind).await,
-                        None => CredentialsAnswer::Unknown,
+                        None => CredentialsAnswer::TemporarilyUnavailable,
                     })
                 }));
             }
             Action::VerifyPassword { account, password } => {
-                let host = self.services.hosts.of(&account).cloned();
-                let delay = self
-                    .services
-                    .attempts
-                    .delay(self.slot.address(), Instant::now());
+                let (host, delay) = self.begin_login(account.domain());
                 self.pending = Some(Box::pin(async move {
                     attempts::wait(delay).await;
                     Answer::Verdict(match host {
                         Some(host) => host.auth.verify(&account, password).await,
                         None => Verdict::Rejected,
+                    })
+                }));
+            }
+            Action::VerifyToken { domain, token } => {
+                let (host, delay) = self.begin_login(&domain);
+                self.pending = Some(Box::pin(async move {
+                    attempts::wait(delay).await;
+                    Answer::Token(match host {
+                        Some(host) => host.auth.verify_token(&domain, &token),
+                        None => TokenVerdict::Rejected,
                     })
                 }));
             }
@@ -236,6 +242,16 @@ impl Connection {
                 .close(Some(StreamCondition::InternalServerError.into())),
             Action::Close => {}
         }
+    }
+
+    /// Where to ask about a login, and how long to wait before.
+    fn begin_login(&self, domain: &DomainRef) -> (Option<Arc<VirtualHost>>, Option<Duration>) {
+        let host = self.services.hosts.at(domain).cloned();
+        let delay = self
+            .services
+            .attempts
+            .delay(self.slot.address(), Instant::now());
+        (host, delay)
     }
 
     fn bind(&mut self, account: &BareJid, resource: &ResourcePart) -> Result<FullJid, BindRefusal> {
@@ -348,6 +364,7 @@ impl Connection {
         match answer {
             Answer::Credentials(found) => self.session.credentials(found),
             Answer::Verdict(verdict) => self.session.password_verified(verdict),
+            Answer::Token(verdict) => self.session.token_verified(verdict),
             Answer::Roster { loaded, then } => self.proceed(loaded, then),
         }
     }

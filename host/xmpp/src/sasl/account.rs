@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use zeroize::Zeroizing;
 
-use super::credentials::{CredentialsError, SALT_BYTES, ScramCredentials};
+use super::credentials::{CredentialsError, SALT_BYTES, ScramCredentials, ScramParameters};
 use super::crypto::ScramKind;
 
 /// An account's credentials for every mechanism.
@@ -17,6 +17,15 @@ pub struct AccountCredentials {
     pub sha1: ScramCredentials,
     /// For SCRAM-SHA-256, and for PLAIN.
     pub sha256: ScramCredentials,
+}
+
+/// What a client can tell of an account before it has proved anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AccountParameters {
+    /// With SCRAM-SHA-1.
+    pub sha1: ScramParameters,
+    /// With SCRAM-SHA-256.
+    pub sha256: ScramParameters,
 }
 
 impl AccountCredentials {
@@ -38,13 +47,30 @@ impl AccountCredentials {
         })
     }
 
-    /// What an account that does not exist answers with; see
-    /// [`ScramCredentials::for_unknown`].
-    pub fn for_unknown(secret: &[u8; 32], account: &str, iterations: u32) -> Self {
-        let fake = |kind| ScramCredentials::for_unknown(kind, secret, account, iterations);
+    /// What an account that does not exist answers with, as if it had been made
+    /// like one of `models`, always the same one; see
+    /// [`ScramCredentials::for_unknown`]. With the parameters of all accounts
+    /// as models, those that do not exist differ as much as those that do.
+    pub fn for_unknown(secret: &[u8; 32], account: &str, models: &[AccountParameters]) -> Self {
+        let drawn = ScramKind::Sha256.hmac(secret, &[b"model\0", account.as_bytes()]);
+        let drawn = drawn.iter().take(8);
+        let drawn = drawn.fold(0, |number, byte| number << 8 | u64::from(*byte));
+        let model = drawn.checked_rem(models.len() as u64);
+        let model = model.and_then(|index| models.get(usize::try_from(index).ok()?));
+        let model = model.copied().unwrap_or_default();
+        let fake =
+            |kind, parameters| ScramCredentials::for_unknown(kind, secret, account, parameters);
         Self {
-            sha1: fake(ScramKind::Sha1),
-            sha256: fake(ScramKind::Sha256),
+            sha1: fake(ScramKind::Sha1, model.sha1),
+            sha256: fake(ScramKind::Sha256, model.sha256),
+        }
+    }
+
+    /// What a client can tell of them before it has proved anything.
+    pub fn parameters(&self) -> AccountParameters {
+        AccountParameters {
+            sha1: self.sha1.parameters(),
+            sha256: self.sha256.parameters(),
         }
     }
 

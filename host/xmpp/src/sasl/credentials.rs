@@ -48,6 +48,24 @@ pub struct ScramCredentials {
     genuine: bool,
 }
 
+/// What a client can tell of an account's credentials before it has proved
+/// anything, its salt apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScramParameters {
+    iterations: u32,
+    salt_bytes: usize,
+}
+
+impl Default for ScramParameters {
+    /// Those of new credentials.
+    fn default() -> Self {
+        Self {
+            iterations: DEFAULT_ITERATIONS,
+            salt_bytes: SALT_BYTES,
+        }
+    }
+}
+
 /// Why credentials cannot be made or read. Reach: the account. It never quotes
 /// them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -112,24 +130,31 @@ impl ScramCredentials {
     /// every attempt, as a real one, and keys that verify nothing.
     ///
     /// `secret` stays the same for as long as accounts should look the same,
-    /// and `iterations` is what the real accounts have. `account` is the
+    /// and `parameters` are what a real account could have. `account` is the
     /// prepared localpart or bare JID.
-    pub fn for_unknown(kind: ScramKind, secret: &[u8; 32], account: &str, iterations: u32) -> Self {
+    pub fn for_unknown(
+        kind: ScramKind,
+        secret: &[u8; 32],
+        account: &str,
+        parameters: ScramParameters,
+    ) -> Self {
         // The purpose is the first part, so that no account name reaches the
         // input of another purpose.
         let derive = |purpose: &[u8]| {
             let parts = [purpose, kind.name().as_bytes(), b"\0", account.as_bytes()];
             ScramKind::Sha256.hmac(secret, &parts)
         };
-        let cut =
-            |bytes: Secret, length| Zeroizing::new(bytes.iter().copied().take(length).collect());
-        let salt: Secret = cut(derive(b"salt\0"), SALT_BYTES);
+        let cut = |bytes: Secret| {
+            Zeroizing::new(bytes.iter().copied().take(kind.digest_bytes()).collect())
+        };
+        let salt = [derive(b"salt\0"), derive(b"more salt\0")];
+        let salt = salt.iter().flat_map(|part| part.iter().copied());
         Self {
             kind,
-            iterations: iterations.clamp(MIN_ITERATIONS, MAX_ITERATIONS),
-            salt: salt.as_slice().into(),
-            stored_key: cut(derive(b"stored key\0"), kind.digest_bytes()),
-            server_key: cut(derive(b"server key\0"), kind.digest_bytes()),
+            iterations: parameters.iterations,
+            salt: salt.take(parameters.salt_bytes).collect(),
+            stored_key: cut(derive(b"stored key\0")),
+            server_key: cut(derive(b"server key\0")),
             genuine: false,
         }
     }
@@ -160,6 +185,14 @@ impl ScramCredentials {
     /// How often the hash is iterated.
     pub fn iterations(&self) -> u32 {
         self.iterations
+    }
+
+    /// What a client can tell of them before it has proved anything.
+    pub fn parameters(&self) -> ScramParameters {
+        ScramParameters {
+            iterations: self.iterations,
+            salt_bytes: self.salt.len(),
+        }
     }
 
     /// The salt, which every client that asks is told.

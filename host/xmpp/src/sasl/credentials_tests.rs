@@ -1,6 +1,6 @@
 //! Credentials: made, compared, written and read.
 
-use super::super::AccountCredentials;
+use super::super::{AccountCredentials, AccountParameters};
 use super::*;
 
 const SALT: [u8; SALT_BYTES] = *b"0123456789abcdef";
@@ -35,7 +35,8 @@ fn a_password_that_cannot_be_prepared_matches_nothing() {
 #[test]
 fn unknown_accounts_keep_their_salt() {
     let fake = |secret: u8, name| {
-        ScramCredentials::for_unknown(ScramKind::Sha256, &[secret; 32], name, MIN_ITERATIONS)
+        let parameters = ScramParameters::default();
+        ScramCredentials::for_unknown(ScramKind::Sha256, &[secret; 32], name, parameters)
     };
     let nobody = fake(1, "nobody");
     assert_eq!(nobody.salt().len(), SALT_BYTES);
@@ -44,7 +45,7 @@ fn unknown_accounts_keep_their_salt() {
     assert_ne!(nobody.salt(), fake(2, "nobody").salt());
     assert!(!nobody.verify_plain("s3cret"));
 
-    let unknown = AccountCredentials::for_unknown(&[1; 32], "nobody", MIN_ITERATIONS);
+    let unknown = AccountCredentials::for_unknown(&[1; 32], "nobody", &[]);
     assert_eq!(unknown.sha256.salt(), nobody.salt());
     assert_ne!(unknown.sha256.salt(), unknown.sha1.salt());
     assert!(!unknown.verify_plain("s3cret"));
@@ -53,6 +54,43 @@ fn unknown_accounts_keep_their_salt() {
     let mut forged = account().sha256;
     forged.genuine = false;
     assert!(!forged.verify_plain("s3cret"));
+}
+
+#[test]
+fn unknown_accounts_are_made_like_their_model() {
+    for (iterations, salt_bytes) in [(4_096, 1), (4_096, 16), (15_000, 36), (100_000, 64)] {
+        let model = ScramParameters {
+            iterations,
+            salt_bytes,
+        };
+        for kind in [ScramKind::Sha1, ScramKind::Sha256] {
+            let fake = ScramCredentials::for_unknown(kind, &[1; 32], "nobody", model);
+            assert_eq!(fake.parameters(), model);
+        }
+    }
+}
+
+/// A stranger who compares iterations learns nothing either.
+#[test]
+fn unknown_accounts_are_as_diverse_as_the_real_ones() {
+    let model = |iterations| {
+        let parameters = ScramParameters {
+            iterations,
+            salt_bytes: SALT_BYTES,
+        };
+        AccountParameters {
+            sha1: parameters,
+            sha256: parameters,
+        }
+    };
+    let models = [model(4_096), model(4_096), model(4_096), model(15_000)];
+    let rare = (0..1_000).filter(|number| {
+        let fake = || AccountCredentials::for_unknown(&[1; 32], &format!("no{number}"), &models);
+        assert_eq!(fake().parameters(), fake().parameters());
+        fake().parameters() == model(15_000)
+    });
+    let rare = rare.count();
+    assert!((200..300).contains(&rare), "{rare} of 1,000, not a quarter");
 }
 
 #[test]

@@ -7,7 +7,6 @@
 use secrecy::SecretString;
 
 use super::Failure;
-use super::credentials::MAX_PASSWORD_BYTES;
 
 /// Longest localpart or authorisation identity, in bytes: a bare JID of two
 /// 1,023-byte parts and the `@` (RFC 7622 §3.1).
@@ -22,7 +21,7 @@ pub struct Plain {
     /// The account that the password belongs to: a localpart, 1 to 2,047
     /// bytes, not yet prepared.
     pub authcid: String,
-    /// The password, 1 to 1,024 bytes.
+    /// The password, not empty.
     pub password: SecretString,
 }
 
@@ -55,8 +54,9 @@ impl Plain {
     ///
     /// # Errors
     ///
-    /// Every one of [`PlainError`].
-    pub fn parse(message: &[u8]) -> Result<Self, PlainError> {
+    /// Every one of [`PlainError`]; a password of more than `password_bytes` is
+    /// too long.
+    pub fn parse(message: &[u8], password_bytes: usize) -> Result<Self, PlainError> {
         let mut fields = message.split(|byte| *byte == 0);
         let (Some(authzid), Some(authcid), Some(password), None) =
             (fields.next(), fields.next(), fields.next(), fields.next())
@@ -70,7 +70,7 @@ impl Plain {
         };
         let authzid = text(authzid, MAX_IDENTITY_BYTES)?;
         let authcid = text(authcid, MAX_IDENTITY_BYTES)?;
-        let password = text(password, MAX_PASSWORD_BYTES)?;
+        let password = text(password, password_bytes)?;
         if authcid.is_empty() || password.is_empty() {
             return Err(PlainError::Empty);
         }
@@ -89,21 +89,23 @@ mod tests {
 
     use super::*;
 
+    const LIMIT: usize = 64;
+
     #[test]
     fn reads_the_fields() {
-        let plain = Plain::parse(b"\0john\0secret").unwrap();
+        let plain = Plain::parse(b"\0john\0secret", LIMIT).unwrap();
         assert_eq!(plain.authzid, None);
         assert_eq!(plain.authcid, "john");
         assert_eq!(plain.password.expose_secret(), "secret");
         assert!(!format!("{plain:?}").contains("secret"));
 
-        let other = Plain::parse(b"marie@example.test\0john\0secret").unwrap();
+        let other = Plain::parse(b"marie@example.test\0john\0secret", LIMIT).unwrap();
         assert_eq!(other.authzid.as_deref(), Some("marie@example.test"));
     }
 
     #[test]
     fn refuses_everything_else() {
-        let long = [b"\0john\0".as_slice(), &[b'a'; MAX_PASSWORD_BYTES + 1]].concat();
+        let long = [b"\0john\0".as_slice(), &[b'a'; LIMIT + 1]].concat();
         let far = [
             &[b'a'; MAX_IDENTITY_BYTES + 1],
             b"\0john\0secret".as_slice(),
@@ -120,14 +122,19 @@ mod tests {
             (&long, PlainError::TooLong),
             (&far, PlainError::TooLong),
         ] {
-            assert_eq!(Plain::parse(message).unwrap_err(), fault, "{message:?}");
+            assert_eq!(
+                Plain::parse(message, LIMIT).unwrap_err(),
+                fault,
+                "{message:?}"
+            );
         }
     }
 
     proptest! {
         #[test]
         fn what_is_written_is_read(authzid in "[^\0]{0,40}", authcid in "[^\0]{1,40}", password in "[^\0]{1,40}") {
-            let plain = Plain::parse(format!("{authzid}\0{authcid}\0{password}").as_bytes()).unwrap();
+            let message = format!("{authzid}\0{authcid}\0{password}");
+            let plain = Plain::parse(message.as_bytes(), 4 * 40).unwrap();
             prop_assert_eq!(plain.authzid.unwrap_or_default(), authzid);
             prop_assert_eq!(plain.authcid, authcid);
             prop_assert_eq!(plain.password.expose_secret(), password);
@@ -135,7 +142,7 @@ mod tests {
 
         #[test]
         fn no_bytes_panic(message in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Plain::parse(&message);
+            let _ = Plain::parse(&message, LIMIT);
         }
     }
 }

@@ -11,35 +11,13 @@ use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
+use super::binding::Binding;
 use super::credentials::ScramCredentials;
+use super::gs2::{Gs2, Gs2Error, decode_name};
 use super::{Failure, ScramKind};
 
 /// Longest nonce of a client, in bytes; real ones have 20 to 64.
 const MAX_NONCE_BYTES: usize = 256;
-/// Longest username or authorisation identity, in bytes as sent.
-const MAX_NAME_BYTES: usize = 3 * 2_047;
-
-/// How this stream stands to channel binding (RFC 5802 §6).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Binding {
-    /// No `-PLUS` mechanism was offered: `n` and `y` are both fine.
-    #[default]
-    Unavailable,
-    /// `-PLUS` was offered and the client chose the mechanism without it. A
-    /// client that says `y` did not see the offer, so somebody removed it.
-    Declined,
-    /// The client chose `-PLUS`; it must prove that it sees this channel.
-    Used(ChannelBinding),
-}
-
-/// One TLS connection's channel binding.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChannelBinding {
-    /// The registered name of the type: `tls-exporter`, `tls-unique`.
-    pub name: &'static str,
-    /// The data, as TLS gives it out.
-    pub data: Box<[u8]>,
-}
 
 /// A client's first message, read and checked. `Debug` shows no more than the
 /// kind.
@@ -51,7 +29,7 @@ pub struct ClientFirst {
     /// client-first-message-bare, for the signatures.
     bare: String,
     /// What `c=` must decode to in the client's second message.
-    expected_binding: Vec<u8>,
+    expected_binding: Zeroizing<Vec<u8>>,
 }
 
 /// The exchange between challenge and response.
@@ -59,7 +37,7 @@ pub struct Scram {
     credentials: ScramCredentials,
     /// The client's nonce and ours.
     nonce: String,
-    expected_binding: Vec<u8>,
+    expected_binding: Zeroizing<Vec<u8>>,
     client_first_bare: String,
     server_first: String,
 }
@@ -112,6 +90,15 @@ impl ScramError {
     }
 }
 
+impl From<Gs2Error> for ScramError {
+    fn from(error: Gs2Error) -> Self {
+        match error {
+            Gs2Error::Malformed => Self::Malformed,
+            Gs2Error::TooLong => Self::TooLong,
+        }
+    }
+}
+
 /// The server's part of the nonce, from 18 random bytes.
 pub fn server_nonce(random: [u8; 18]) -> String {
     STANDARD.encode(random)
@@ -123,29 +110,22 @@ impl ClientFirst {
     /// # Errors
     ///
     /// All of [`ScramError`] up to [`ScramError::Downgrade`].
-    pub fn parse(kind: ScramKind, message: &[u8], binding: &Binding) -> Result<Self, ScramError> {
+    pub fn parse(
+        kind: ScramKind,
+        message: &[u8],
+        binding: Binding<'_>,
+    ) -> Result<Self, ScramError> {
         let message = std::str::from_utf8(message).map_err(|_| ScramError::Malformed)?;
-        let mut header = message.splitn(3, ',');
-        let (Some(flag), Some(authzid), Some(bare)) = (header.next(), header.next(), header.next())
-        else {
-            return Err(ScramError::Malformed);
-        };
-        check_flag(flag, binding)?;
-        let mut expected_binding = format!("{flag},{authzid},").into_bytes();
-        if let Binding::Used(channel) = binding {
-            expected_binding.extend_from_slice(&channel.data);
-        }
-        let authzid = match authzid {
-            "" => None,
-            text => Some(decode_name(strip(text, "a=")?)?),
-        };
-        let (username, nonce) = parse_bare(bare)?;
+        let gs2 = Gs2::split(message)?;
+        let data = agreed_data(gs2.flag, binding)?;
+        let expected_binding = Zeroizing::new([gs2.header.as_bytes(), data].concat());
+        let (username, nonce) = parse_bare(gs2.rest)?;
         Ok(Self {
             kind,
-            authzid,
+            authzid: gs2.authzid,
             username,
             nonce: nonce.to_owned(),
-            bare: bare.to_owned(),
+            bare: gs2.rest.to_owned(),
             expected_binding,
         })
     }
@@ -260,14 +240,17 @@ impl fmt::Debug for Scram {
     }
 }
 
-/// The gs2 flag against what was agreed (RFC 5802 §6).
-fn check_flag(flag: &str, binding: &Binding) -> Result<(), ScramError> {
+/// The data that `c=` must end with, if the gs2 flag is what was agreed on (RFC
+/// 5802 §6).
+fn agreed_data<'c>(flag: &str, binding: Binding<'c>) -> Result<&'c [u8], ScramError> {
     match (flag, binding) {
-        ("n", Binding::Unavailable | Binding::Declined) | ("y", Binding::Unavailable) => Ok(()),
+        ("n", Binding::Unavailable | Binding::Declined) | ("y", Binding::Unavailable) => Ok(&[]),
         ("y", Binding::Declined) => Err(ScramError::Downgrade),
         ("n" | "y", Binding::Used(_)) => Err(ScramError::BindingNotAgreed),
         (other, binding) => match (other.strip_prefix("p="), binding) {
-            (Some(name), Binding::Used(channel)) if name == channel.name => Ok(()),
+            (Some(name), Binding::Used(channel)) => {
+                channel.data(name).ok_or(ScramError::BindingNotAgreed)
+            }
             (Some(_), _) => Err(ScramError::BindingNotAgreed),
             (None, _) => Err(ScramError::Malformed),
         },
@@ -309,28 +292,6 @@ fn check_extensions<'a>(fields: impl Iterator<Item = &'a str>) -> Result<(), Scr
 
 fn strip<'a>(field: &'a str, attribute: &str) -> Result<&'a str, ScramError> {
     field.strip_prefix(attribute).ok_or(ScramError::Malformed)
-}
-
-/// `saslname`: `=2C` is a comma, `=3D` an equals sign, any other `=` a fault.
-fn decode_name(name: &str) -> Result<String, ScramError> {
-    if name.len() > MAX_NAME_BYTES {
-        return Err(ScramError::TooLong);
-    }
-    if name.is_empty() || name.contains('\0') {
-        return Err(ScramError::Malformed);
-    }
-    let mut pieces = name.split('=');
-    let mut decoded = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
-        let (character, rest) = match (piece.strip_prefix("2C"), piece.strip_prefix("3D")) {
-            (Some(rest), _) => (',', rest),
-            (_, Some(rest)) => ('=', rest),
-            (None, None) => return Err(ScramError::Malformed),
-        };
-        decoded.push(character);
-        decoded.push_str(rest);
-    }
-    Ok(decoded)
 }
 
 #[cfg(test)]

@@ -1,14 +1,17 @@
 //! What a session asks of its shell, and what the shell answers.
 
-use jid::{BareJid, ResourcePart};
+use jid::{BareJid, DomainPart, ResourcePart};
 use secrecy::SecretString;
 
-use crate::sasl::{ScramCredentials, ScramKind};
+use crate::sasl::ScramKind;
+pub use crate::sasl::{CredentialsAnswer, TokenVerdict, Verdict};
 use crate::stanza::{Presence, Stanza};
 
 /// The next thing for the shell to do. [`StartTls`](Action::StartTls),
-/// [`Credentials`](Action::Credentials), [`VerifyPassword`](Action::VerifyPassword) and [`Bind`](Action::Bind) await
-/// an answer; until it comes the session yields nothing else.
+/// [`Credentials`](Action::Credentials),
+/// [`VerifyPassword`](Action::VerifyPassword),
+/// [`VerifyToken`](Action::VerifyToken) and [`Bind`](Action::Bind) await an
+/// answer; until it comes the session yields nothing else.
 #[derive(Debug)]
 pub enum Action {
     /// Write out the output, take the server's part in a TLS handshake, and
@@ -31,6 +34,14 @@ pub enum Action {
         account: BareJid,
         /// What the client says.
         password: SecretString,
+    },
+    /// Check a token and tell whose it is; answer with
+    /// [`Session::token_verified`](super::Session::token_verified).
+    VerifyToken {
+        /// The stream's domain, on which the account must be.
+        domain: DomainPart,
+        /// What the client says.
+        token: SecretString,
     },
     /// Bind a resource; answer with [`Session::bound`](super::Session::bound).
     Bind {
@@ -66,28 +77,6 @@ pub enum ResourceOrigin {
     Client,
     /// The session, at random.
     Server,
-}
-
-/// What the shell found for [`Action::Credentials`].
-#[derive(Debug)]
-pub enum CredentialsAnswer {
-    /// The account's credentials of the kind that was asked for.
-    Found(ScramCredentials),
-    /// There is no such account. The client cannot tell from a wrong password.
-    Unknown,
-    /// They could not be looked up now.
-    TemporarilyUnavailable,
-}
-
-/// What the shell found for [`Action::VerifyPassword`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It is the account's password.
-    Accepted,
-    /// It is not, or there is no such account.
-    Rejected,
-    /// It could not be checked now.
-    TemporarilyUnavailable,
 }
 
 /// Why the shell refuses an [`Action::Bind`] (RFC 6120 §7.7).

@@ -1,7 +1,7 @@
 //! What carries a stream, as far as the machine has to know: how elements are
 //! framed, and who can read along.
 
-use zeroize::Zeroizing;
+pub use crate::sasl::ChannelBindings;
 
 /// What carries a stream.
 #[derive(Debug)]
@@ -34,24 +34,4 @@ pub enum Encryption {
     StartTls,
     /// Nobody.
     Tls(ChannelBindings),
-}
-
-/// What both ends of one TLS connection know of it and nobody between them can
-/// forge (RFC 5056). Nothing where something else ends the TLS of the client.
-#[derive(Clone, Default)]
-pub struct ChannelBindings {
-    /// `tls-exporter` (RFC 9266): 32 bytes, of TLS 1.3 only.
-    pub exporter: Option<Box<Zeroizing<[u8; 32]>>>,
-    /// `tls-server-end-point` (RFC 5929 §4): the hash of our certificate.
-    pub end_point: Option<Box<[u8]>>,
-}
-
-impl std::fmt::Debug for ChannelBindings {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("ChannelBindings")
-            .field("exporter", &self.exporter.is_some())
-            .field("end_point", &self.end_point.is_some())
-            .finish()
-    }
 }

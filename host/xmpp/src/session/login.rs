@@ -1,66 +1,35 @@
-//! SASL around the mechanisms (RFC 6120 §6).
+//! SASL as RFC 6120 §6 wraps it, and STARTTLS before it (§5).
 //!
-//! Owns the XML around the mechanisms' messages and their order. The mechanisms
-//! are in [`crate::sasl`], the accounts with the shell. A client cannot tell an
-//! unknown account from a wrong password: the former goes through the same
-//! exchange with credentials that are made up.
+//! Owns the XML around the messages of an [`Exchange`], the count of failures
+//! and what follows a success. The exchange is in [`crate::sasl`], the accounts
+//! with the shell.
 
-use std::mem;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use jid::{BareJid, NodePart};
+use jid::BareJid;
 use secrecy::ExposeSecret as _;
 
-use super::{Action, CredentialsAnswer, Encryption, Host, Session, State, Verdict, is_secure};
+use super::{
+    Action, ChannelBindings, CredentialsAnswer, Encryption, Session, State, TokenVerdict, Verdict,
+};
 use crate::decoder::{Nonza, NonzaKind};
 use crate::encode;
 use crate::error::{StreamCondition, StreamError};
-use crate::sasl::{self, Binding, ClientFirst, Failure, Mechanism, Plain, Scram, ScramCredentials};
+use crate::sasl::{self, Answer, Exchange, Failure, Offer, Question, Step};
 
 const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
 
-/// How far SASL is.
-pub(super) enum Exchange {
-    /// Nothing was sent yet, or the last attempt failed.
-    Idle,
-    /// The client's first message is due; it did not come with `<auth/>`.
-    AwaitingFirst(Mechanism),
-    /// The shell owes credentials.
-    AwaitingCredentials {
-        first: ClientFirst,
-        account: BareJid,
-    },
-    /// The client's answer to the challenge is due.
-    AwaitingProof { scram: Scram, account: BareJid },
-    /// The shell owes a verdict.
-    AwaitingVerdict { account: BareJid },
-}
-
-impl Exchange {
-    pub(super) fn awaits_shell(&self) -> bool {
-        matches!(
-            self,
-            Self::AwaitingCredentials { .. } | Self::AwaitingVerdict { .. }
-        )
-    }
-}
-
-/// What is on offer before SASL: TLS where it can be had, and mechanisms where
-/// credentials may travel (RFC 6120 §5.4.1, §6.4.1).
-pub(super) fn push_login_features(
-    out: &mut String,
-    host: Option<&Host>,
-    encryption: &Encryption,
-    required: bool,
-) {
+/// TLS, where it can be had (RFC 6120 §5.4.1).
+pub(super) fn push_starttls(out: &mut String, encryption: &Encryption, required: bool) {
     if matches!(encryption, Encryption::StartTls) {
         out.push_str("<starttls xmlns=\"urn:ietf:params:xml:ns:xmpp-tls\">");
         out.push_str(if required { "<required/>" } else { "" });
         out.push_str("</starttls>");
     }
-    let offered = host.map_or(&[][..], |host| &host.mechanisms);
-    if offered.is_empty() || !is_secure(encryption, required) {
+}
+
+/// The mechanisms (RFC 6120 §6.4.1), and what they can bind to (XEP-0440 §3).
+pub(super) fn push_mechanisms(out: &mut String, offer: Offer<'_>) {
+    let mut offered = offer.mechanisms().peekable();
+    if offered.peek().is_none() {
         return;
     }
     out.push_str("<mechanisms xmlns=\"urn:ietf:params:xml:ns:xmpp-sasl\">");
@@ -70,6 +39,17 @@ pub(super) fn push_login_features(
         out.push_str("</mechanism>");
     }
     out.push_str("</mechanisms>");
+    let mut types = offer.binding_types().peekable();
+    if types.peek().is_none() {
+        return;
+    }
+    out.push_str("<sasl-channel-binding xmlns=\"urn:xmpp:sasl-cb:0\">");
+    for binding_type in types {
+        out.push_str("<channel-binding");
+        encode::push_attribute(out, "type", binding_type);
+        out.push_str("/>");
+    }
+    out.push_str("</sasl-channel-binding>");
 }
 
 impl Session {
@@ -111,9 +91,14 @@ impl Session {
             self.close(Some(StreamCondition::NotAuthorized.into()));
             return None;
         };
-        let exchange = mem::replace(exchange, Exchange::Idle);
+        let exchange = exchange.take().map(|exchange| *exchange);
+        let told = matches!(exchange, Some(Exchange::Refused));
         match self.sasl(&nonza, exchange) {
-            Ok(action) => action,
+            Ok(step) => self.take_step(step),
+            Err(failure) if told => {
+                self.tell_failure(failure);
+                None
+            }
             Err(failure) => {
                 self.fail(failure);
                 None
@@ -122,144 +107,115 @@ impl Session {
     }
 
     fn offers_tls(&self) -> bool {
-        matches!(self.encryption, Encryption::StartTls)
-            && matches!(self.state, State::Login(Exchange::Idle))
+        matches!(self.encryption, Encryption::StartTls) && matches!(self.state, State::Login(None))
     }
 
-    fn sasl(&mut self, nonza: &Nonza, exchange: Exchange) -> Result<Option<Action>, Failure> {
+    fn sasl(&self, nonza: &Nonza, exchange: Option<Exchange>) -> Result<Step, Failure> {
         let text = nonza.text.expose_secret();
         match (&nonza.kind, exchange) {
             (NonzaKind::Abort, _) => Err(Failure::Aborted),
-            (NonzaKind::Auth { mechanism }, Exchange::Idle) => {
-                let mechanism = self.choose(mechanism)?;
-                if text.is_empty() {
-                    // No initial response: ask for it with an empty challenge.
-                    self.scratch
-                        .push_str("<challenge xmlns=\"urn:ietf:params:xml:ns:xmpp-sasl\"/>");
-                    self.flush();
-                    self.state = State::Login(Exchange::AwaitingFirst(mechanism));
-                    return Ok(None);
+            (NonzaKind::Auth { mechanism }, None) => {
+                let offer = self.offer()?;
+                // Without an initial response it is asked for; `=` is one of no bytes.
+                let initial = (!text.is_empty()).then(|| sasl::decode(text)).transpose();
+                match initial {
+                    Ok(initial) => {
+                        Exchange::begin(offer, mechanism, initial.as_deref().map(Vec::as_slice))
+                    }
+                    // Of two faults, the mechanism is the one to tell first.
+                    Err(fault) => Err(Exchange::begin(offer, mechanism, None)
+                        .err()
+                        .unwrap_or(fault)),
                 }
-                self.first_message(mechanism, text).map(Some)
             }
-            (NonzaKind::Response, Exchange::AwaitingFirst(mechanism)) => {
-                self.first_message(mechanism, text).map(Some)
-            }
-            (NonzaKind::Response, Exchange::AwaitingProof { scram, account }) => {
-                let message = sasl::decode(text)?;
-                let last = scram.finish(&message).map_err(|fault| fault.failure())?;
-                self.succeed(account, Some(last.as_bytes()));
-                Ok(None)
+            (NonzaKind::Response, Some(exchange)) => {
+                exchange.respond(self.offer()?, &sasl::decode(text)?)
             }
             _ => Err(Failure::MalformedRequest),
         }
     }
 
-    /// The mechanism by that name, if it may be used now.
-    fn choose(&self, name: &str) -> Result<Mechanism, Failure> {
+    /// What the client may choose from.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::EncryptionRequired`] where credentials may not travel.
+    pub(super) fn offer(&self) -> Result<Offer<'_>, Failure> {
+        const NOTHING: &ChannelBindings = &ChannelBindings {
+            exporter: None,
+            end_point: None,
+        };
         if !self.is_secure() {
             return Err(Failure::EncryptionRequired);
         }
-        let mechanism = Mechanism::from_name(name).ok_or(Failure::InvalidMechanism)?;
-        let host = self.host.as_ref().and_then(|it| self.config.hosts.get(it));
-        if !host.is_some_and(|host| host.mechanisms.contains(&mechanism)) {
-            return Err(Failure::InvalidMechanism);
-        }
-        Ok(mechanism)
-    }
-
-    fn first_message(&mut self, mechanism: Mechanism, text: &str) -> Result<Action, Failure> {
-        let message = sasl::decode(text)?;
-        let (exchange, action) = match mechanism {
-            Mechanism::Scram(kind) => {
-                let first = ClientFirst::parse(kind, &message, &Binding::Unavailable)
-                    .map_err(|fault| fault.failure())?;
-                let account = self.account(first.username())?;
-                sasl::authorize(first.authzid(), &account)?;
-                let action = Action::Credentials {
-                    account: account.clone(),
-                    kind,
-                };
-                (Exchange::AwaitingCredentials { first, account }, action)
-            }
-            Mechanism::Plain => {
-                let plain = Plain::parse(&message).map_err(|fault| fault.failure())?;
-                let account = self.account(&plain.authcid)?;
-                sasl::authorize(plain.authzid.as_deref(), &account)?;
-                let action = Action::VerifyPassword {
-                    account: account.clone(),
-                    password: plain.password,
-                };
-                (Exchange::AwaitingVerdict { account }, action)
-            }
-        };
-        self.state = State::Login(exchange);
-        Ok(action)
-    }
-
-    /// The account by that localpart. One that cannot exist fails like one that
-    /// does not.
-    fn account(&self, localpart: &str) -> Result<BareJid, Failure> {
-        let node = NodePart::new(localpart).map_err(|_| Failure::NotAuthorized)?;
-        let host = self.host.as_ref().ok_or(Failure::TemporaryAuthFailure)?;
-        Ok(host.with_node(&node))
-    }
-
-    pub(super) fn challenge(&mut self, found: CredentialsAnswer) {
-        let State::Login(exchange) = &mut self.state else {
-            return;
-        };
-        match mem::replace(exchange, Exchange::Idle) {
-            Exchange::AwaitingCredentials { first, account } => {
-                if let Err(failure) = self.send_challenge(first, account, found) {
-                    self.fail(failure);
-                }
-            }
-            other => *exchange = other,
-        }
-    }
-
-    fn send_challenge(
-        &mut self,
-        first: ClientFirst,
-        account: BareJid,
-        found: CredentialsAnswer,
-    ) -> Result<(), Failure> {
-        let credentials = match found {
-            CredentialsAnswer::Found(credentials) => credentials,
-            CredentialsAnswer::Unknown => {
-                let host = self.host.as_ref().and_then(|it| self.config.hosts.get(it));
-                ScramCredentials::for_unknown(
-                    first.kind(),
-                    self.config.unknown_accounts.expose(),
-                    account.as_str(),
-                    host.map_or(sasl::DEFAULT_ITERATIONS, |host| host.scram_iterations),
-                )
-            }
-            CredentialsAnswer::TemporarilyUnavailable => {
-                return Err(Failure::TemporaryAuthFailure);
-            }
-        };
-        let nonce = STANDARD.encode(self.entropy.draw::<18>());
-        let (scram, message) = first
-            .challenge(&credentials, &nonce)
-            .map_err(|fault| fault.failure())?;
-        self.sasl_element("challenge", Some(message.as_bytes()));
-        self.state = State::Login(Exchange::AwaitingProof { scram, account });
-        Ok(())
-    }
-
-    pub(super) fn conclude_plain(&mut self, verdict: Verdict) {
-        let State::Login(exchange) = &mut self.state else {
-            return;
-        };
-        match mem::replace(exchange, Exchange::Idle) {
-            Exchange::AwaitingVerdict { account } => match verdict {
-                Verdict::Accepted => self.succeed(account, None),
-                Verdict::Rejected => self.fail(Failure::NotAuthorized),
-                Verdict::TemporarilyUnavailable => self.fail(Failure::TemporaryAuthFailure),
+        let domain = self.host.as_ref().ok_or(Failure::TemporaryAuthFailure)?;
+        let host = self.config.hosts.get(domain);
+        let host = host.ok_or(Failure::TemporaryAuthFailure)?;
+        Ok(Offer {
+            domain,
+            mechanisms: &host.mechanisms,
+            bindings: match &self.encryption {
+                Encryption::Tls(bindings) => bindings,
+                Encryption::None | Encryption::StartTls => NOTHING,
             },
-            other => *exchange = other,
+            secret_bytes: host.secret_bytes,
+        })
+    }
+
+    fn take_step(&mut self, step: Step) -> Option<Action> {
+        let (question, then) = match step {
+            Step::Accept(account, message) => {
+                self.succeed(account, message.as_deref());
+                return None;
+            }
+            Step::Challenge(message, then) => {
+                if matches!(then, Exchange::Refused) {
+                    // The client knows by now, and need not answer: whoever
+                    // guesses must not go uncounted.
+                    self.login = Some(Err(Failure::NotAuthorized));
+                }
+                self.sasl_element("challenge", message.as_deref());
+                self.state = State::Login(Some(Box::new(then)));
+                return None;
+            }
+            Step::Ask(question, then) => (question, then),
+        };
+        self.state = State::Login(Some(Box::new(then)));
+        Some(match question {
+            Question::Credentials { account, kind } => Action::Credentials { account, kind },
+            Question::Password { account, password } => {
+                Action::VerifyPassword { account, password }
+            }
+            Question::Token { domain, token } => Action::VerifyToken { domain, token },
+        })
+    }
+
+    /// Answers [`Action::Credentials`]; ignored at any other time.
+    pub fn credentials(&mut self, found: CredentialsAnswer) {
+        self.answered(Answer::Credentials(found));
+    }
+
+    /// Answers [`Action::VerifyPassword`]; ignored at any other time.
+    pub fn password_verified(&mut self, verdict: Verdict) {
+        self.answered(Answer::Password(verdict));
+    }
+
+    /// Answers [`Action::VerifyToken`]; ignored at any other time.
+    pub fn token_verified(&mut self, verdict: TokenVerdict) {
+        self.answered(Answer::Token(verdict));
+    }
+
+    fn answered(&mut self, answer: Answer) {
+        let State::Login(exchange) = &mut self.state else {
+            return;
+        };
+        let Some(exchange) = exchange.take_if(|exchange| exchange.awaits(&answer)) else {
+            return;
+        };
+        match exchange.answer(answer, self.entropy.draw()) {
+            // No answer leads to a further question.
+            Ok(step) => drop(self.take_step(step)),
+            Err(failure) => self.fail(failure),
         }
     }
 
@@ -276,15 +232,21 @@ impl Session {
         self.intake.authenticated();
     }
 
-    /// The attempt failed; there may be another one, but not for ever.
+    /// The attempt failed, for the shell as well.
     fn fail(&mut self, failure: Failure) {
+        self.login = Some(Err(failure));
+        self.tell_failure(failure);
+    }
+
+    /// Tells the client that the attempt failed; there may be another one, but
+    /// not for ever.
+    fn tell_failure(&mut self, failure: Failure) {
         self.scratch
             .push_str("<failure xmlns=\"urn:ietf:params:xml:ns:xmpp-sasl\"><");
         self.scratch.push_str(failure.name());
         self.scratch.push_str("/></failure>");
         self.flush();
-        self.state = State::Login(Exchange::Idle);
-        self.login = Some(Err(failure));
+        self.state = State::Login(None);
         self.failures += 1;
         if self.failures >= self.config.limits.sasl_failures {
             self.close(Some(

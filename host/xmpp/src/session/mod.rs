@@ -21,9 +21,9 @@ mod intake;
 mod login;
 mod outbox;
 
-pub use action::{Action, BindRefusal, CredentialsAnswer, ResourceOrigin, Verdict};
+pub use action::{Action, BindRefusal, CredentialsAnswer, ResourceOrigin, TokenVerdict, Verdict};
 pub use channel::{Channel, ChannelBindings, Encryption, Framing};
-pub use config::{Host, Secret, SessionConfig, Software};
+pub use config::{Host, SessionConfig, Software};
 pub use intake::Pause;
 pub use outbox::Outbox;
 
@@ -37,10 +37,9 @@ use jid::{BareJid, DomainPart, DomainRef, FullJid};
 use crate::decoder::{Decoder, StreamEvent, StreamOpen};
 use crate::encode;
 use crate::error::{StreamCondition, StreamError};
-use crate::sasl::Failure;
+use crate::sasl::{Exchange, Failure};
 use entropy::Entropy;
 use intake::Intake;
-use login::Exchange;
 
 /// The machine of one client stream.
 pub struct Session {
@@ -77,7 +76,7 @@ enum State {
     /// The shell owes a TLS handshake.
     AwaitingTls,
     /// SASL is due, or under way.
-    Login(Exchange),
+    Login(Option<Box<Exchange>>),
     /// The stream header after SASL is due.
     Reopening(BareJid),
     /// A resource is due.
@@ -284,16 +283,6 @@ impl Session {
         }
     }
 
-    /// Answers [`Action::Credentials`]; ignored at any other time.
-    pub fn credentials(&mut self, found: CredentialsAnswer) {
-        self.challenge(found);
-    }
-
-    /// Answers [`Action::VerifyPassword`]; ignored at any other time.
-    pub fn password_verified(&mut self, verdict: Verdict) {
-        self.conclude_plain(verdict);
-    }
-
     /// Answers [`Action::Bind`]; ignored at any other time.
     pub fn bound(&mut self, result: Result<FullJid, BindRefusal>) {
         self.conclude_bind(result);
@@ -301,7 +290,7 @@ impl Session {
 
     fn awaits_shell(&self) -> bool {
         match &self.state {
-            State::Login(exchange) => exchange.awaits_shell(),
+            State::Login(Some(exchange)) => exchange.awaits_shell(),
             State::AwaitingBind { .. } | State::AwaitingTls => true,
             _ => false,
         }
@@ -357,7 +346,7 @@ impl Session {
         self.lang = open.lang.filter(|lang| !lang.is_empty());
         self.state = match std::mem::replace(&mut self.state, State::Closed) {
             State::Reopening(account) => State::Binding(account),
-            _ => State::Login(Exchange::Idle),
+            _ => State::Login(None),
         };
         self.features();
     }
@@ -393,20 +382,23 @@ impl Session {
     /// Writes the features of the stream (RFC 6120 §4.3.2), with the bounds of
     /// a stanza (XEP-0478).
     fn features(&mut self) {
-        let out = &mut self.scratch;
+        let mut out = std::mem::take(&mut self.scratch);
         out.push_str("<stream:features>");
         let limits = if matches!(self.state, State::Binding(_)) {
-            bind::push_bind_features(out);
+            bind::push_bind_features(&mut out);
             self.config.limits.after_auth
         } else {
-            let host = self.host.as_ref().and_then(|it| self.config.hosts.get(it));
             let required = self.config.encryption_required;
-            login::push_login_features(out, host, &self.encryption, required);
+            login::push_starttls(&mut out, &self.encryption, required);
+            if let Ok(offer) = self.offer() {
+                login::push_mechanisms(&mut out, offer);
+            }
             self.config.limits.before_auth
         };
         out.push_str("<limits xmlns=\"urn:xmpp:stream-limits:0\"><max-bytes>");
         out.push_str(&limits.bytes.to_string());
         out.push_str("</max-bytes></limits></stream:features>");
+        self.scratch = out;
         self.flush();
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::limits::Limits;
-use crate::sasl::{MIN_ITERATIONS, Mechanism};
+use crate::sasl::{MAX_PASSWORD_BYTES, Mechanism};
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream to='example.test' version='1.0' \
     xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
@@ -25,8 +25,8 @@ struct Stream {
 
 fn config() -> SessionConfig {
     let host = Host {
-        mechanisms: Mechanism::ALL.to_vec(),
-        scram_iterations: MIN_ITERATIONS,
+        mechanisms: Mechanism::FOR_PASSWORDS.to_vec(),
+        secret_bytes: MAX_PASSWORD_BYTES,
     };
     let domain = |name: &str| DomainPart::new(name).unwrap().into_owned();
     SessionConfig {
@@ -41,7 +41,6 @@ fn config() -> SessionConfig {
             name: "Muster".to_owned(),
             version: "0 & <1>".to_owned(),
         },
-        unknown_accounts: Secret::new([7; 32]),
     }
 }
 
@@ -468,7 +467,10 @@ fn reading_pauses_while_an_answer_is_due() {
 fn answers_that_nobody_asked_for_change_nothing() {
     for mut stream in [Stream::opened(), Stream::restarted(), Stream::bound()] {
         stream.session.password_verified(Verdict::Accepted);
-        stream.session.credentials(CredentialsAnswer::Unknown);
+        stream
+            .session
+            .credentials(CredentialsAnswer::TemporarilyUnavailable);
+        stream.session.token_verified(TokenVerdict::Rejected);
         stream
             .session
             .bound(Ok(FullJid::new("marie@example.test/x").unwrap()));

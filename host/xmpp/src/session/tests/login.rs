@@ -7,7 +7,7 @@ use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
 
 use super::*;
-use crate::sasl::{ScramCredentials, ScramKind};
+use crate::sasl::{MIN_ITERATIONS, ScramCredentials, ScramKind, ScramParameters};
 
 fn auth(mechanism: &str, message: &[u8]) -> String {
     format!(
@@ -40,7 +40,7 @@ fn hmac(key: &[u8], data: &[u8]) -> Vec<u8> {
 }
 
 /// What a client with `password` answers to a challenge of SCRAM-SHA-256.
-fn proof(password: &str, header: &str, bare: &str, challenge: &str) -> String {
+fn proof(password: &str, header: &[u8], bare: &str, challenge: &str) -> String {
     let field = |name: &str| {
         let mut fields = challenge.split(',');
         fields.find_map(|field| field.strip_prefix(name)).unwrap()
@@ -95,7 +95,12 @@ fn scram(header: &str, user: &str, password: &str, found: CredentialsAnswer) -> 
     }
     stream.session.credentials(found);
     let challenge = message(&stream.heard());
-    let heard = stream.ask(&response(&proof(password, header, &bare, &challenge)));
+    let heard = stream.ask(&response(&proof(
+        password,
+        header.as_bytes(),
+        &bare,
+        &challenge,
+    )));
     (stream, heard)
 }
 
@@ -113,22 +118,167 @@ fn scram_succeeds_with_the_right_password_alone() {
 
 #[test]
 fn an_unknown_account_looks_like_a_wrong_password() {
-    let challenge = |stream: &mut Stream, found| {
-        stream.say(&auth("SCRAM-SHA-256", b"n,,n=nobody,r=clientnonce"));
-        stream.session.credentials(found);
-        message(&stream.heard())
-    };
-    let parameters = |challenge: &str| challenge.split_once(",s=").unwrap().1.to_owned();
-    let first = challenge(&mut Stream::opened(), CredentialsAnswer::Unknown);
-    let again = challenge(&mut Stream::opened(), CredentialsAnswer::Unknown);
-    let real = challenge(&mut Stream::opened(), credentials());
-    // The same salt each time, of the same length and iterations as a real one.
-    assert_eq!(parameters(&first), parameters(&again));
-    assert_ne!(parameters(&first), parameters(&real));
-    assert_eq!(first.len(), real.len());
-    assert_eq!(first.rsplit(',').next(), real.rsplit(',').next());
-    let (_, heard) = scram("n,,", "nobody", "secret", CredentialsAnswer::Unknown);
+    let fake = ScramCredentials::for_unknown(
+        ScramKind::Sha256,
+        &[7; 32],
+        "nobody@example.test",
+        ScramParameters::default(),
+    );
+    let (_, heard) = scram("n,,", "nobody", "secret", CredentialsAnswer::Found(fake));
     assert!(has_failure(&heard, "not-authorized"));
+}
+
+fn over_tls(bindings: ChannelBindings) -> Stream {
+    let config = SessionConfig {
+        encryption_required: true,
+        ..config()
+    };
+    let channel = Channel {
+        framing: Framing::Stream,
+        encryption: Encryption::Tls(bindings),
+    };
+    Stream::over(config, channel)
+}
+
+#[test]
+fn a_login_is_bound_to_the_channel() {
+    let bindings = || ChannelBindings {
+        exporter: Some(Box::new([7; 32].into())),
+        end_point: Some(Box::from([3; 32])),
+    };
+    let features = over_tls(bindings()).ask(HEADER);
+    let offered = "<mechanism>SCRAM-SHA-256-PLUS</mechanism><mechanism>SCRAM-SHA-1-PLUS</mechanism>\
+        <mechanism>SCRAM-SHA-256</mechanism><mechanism>SCRAM-SHA-1</mechanism>\
+        <mechanism>PLAIN</mechanism></mechanisms>\
+        <sasl-channel-binding xmlns=\"urn:xmpp:sasl-cb:0\">\
+        <channel-binding type=\"tls-exporter\"/>\
+        <channel-binding type=\"tls-server-end-point\"/></sasl-channel-binding>";
+    assert!(features.contains(offered), "{features}");
+    for (name, data, accepted) in [
+        ("tls-exporter", [7; 32], true),
+        ("tls-server-end-point", [3; 32], true),
+        // What somebody in between would see of its own connection.
+        ("tls-exporter", [8; 32], false),
+        ("tls-server-end-point", [8; 32], false),
+        ("tls-server-end-point", [7; 32], false),
+    ] {
+        let mut stream = over_tls(bindings());
+        stream.ask(HEADER);
+        let (header, bare) = (format!("p={name},,"), "n=john,r=clientnonce");
+        let actions = stream.say(&auth(
+            "SCRAM-SHA-256-PLUS",
+            format!("{header}{bare}").as_bytes(),
+        ));
+        assert!(matches!(actions.as_slice(), [Action::Credentials { .. }]));
+        stream.session.credentials(credentials());
+        let challenge = message(&stream.heard());
+        let header = [header.as_bytes(), &data].concat();
+        let heard = stream.ask(&response(&proof("secret", &header, bare, &challenge)));
+        assert_eq!(heard.starts_with("<success"), accepted, "{name}: {heard}");
+        assert!(accepted || has_failure(&heard, "not-authorized"));
+    }
+}
+
+#[test]
+fn tls_that_ends_elsewhere_has_nothing_to_bind_to() {
+    let mut stream = over_tls(ChannelBindings::default());
+    let features = stream.ask(HEADER);
+    assert!(features.contains("SCRAM-SHA-256<") && features.contains("PLAIN"));
+    assert!(!features.contains("PLUS") && !features.contains("channel-binding"));
+    // It could bind and was offered nothing: that is what `y` is for.
+    assert_eq!(
+        stream.say(&auth("SCRAM-SHA-256", b"y,,n=john,r=x")).len(),
+        1
+    );
+}
+
+#[test]
+fn a_stripped_offer_ends_the_attempt() {
+    let mut stream = over_tls(ChannelBindings {
+        exporter: None,
+        end_point: Some(Box::from([3; 32])),
+    });
+    stream.ask(HEADER);
+    let heard = stream.ask(&auth("SCRAM-SHA-256", b"y,,n=john,r=x"));
+    assert!(has_failure(&heard, "not-authorized"), "{heard}");
+}
+
+fn for_tokens() -> Stream {
+    let mut config = config();
+    for host in config.hosts.values_mut() {
+        host.mechanisms = Mechanism::FOR_TOKENS.to_vec();
+    }
+    let mut stream = Stream::new(config);
+    let features = stream.ask(HEADER);
+    assert!(features.contains("<mechanism>OAUTHBEARER</mechanism><mechanism>PLAIN</mechanism>"));
+    stream
+}
+
+const TOKEN: &[u8] = b"n,,\x01auth=Bearer abc\x01\x01";
+
+#[test]
+fn a_token_lets_its_account_in() {
+    let mut stream = for_tokens();
+    match stream.say(&auth("OAUTHBEARER", TOKEN)).as_slice() {
+        [Action::VerifyToken { domain, token }] => {
+            assert_eq!(domain.as_str(), "example.test");
+            assert_eq!(token.expose_secret(), "abc");
+        }
+        other => panic!("{other:?}"),
+    }
+    let john = BareJid::new("john@example.test").unwrap();
+    stream.session.token_verified(TokenVerdict::Accepted(john));
+    assert_eq!(
+        stream.heard(),
+        "<success xmlns=\"urn:ietf:params:xml:ns:xmpp-sasl\"/>"
+    );
+    assert!(stream.ask(HEADER).contains("<bind"));
+    match stream.say(BIND).as_slice() {
+        [Action::Bind { account, .. }] => assert_eq!(account.as_str(), "john@example.test"),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Whoever guesses tokens and does not wait for the failure is counted.
+#[test]
+fn a_refused_token_counts_once_and_at_once() {
+    let mut stream = for_tokens();
+    for attempt in 1..=6 {
+        assert_eq!(stream.say(&auth("OAUTHBEARER", TOKEN)).len(), 1);
+        stream.session.token_verified(TokenVerdict::Rejected);
+        assert_eq!(message(&stream.heard()), "{\"status\":\"invalid_token\"}");
+        let told = stream.session.take_login();
+        assert_eq!(told, Some(Err(Failure::NotAuthorized)));
+        let answer = response("\x01");
+        let heard = match attempt {
+            1..6 => stream.ask(&answer),
+            _ => stream.last(&answer),
+        };
+        assert!(heard.contains("<not-authorized/></failure>"), "{heard}");
+        assert_eq!(stream.session.take_login(), None);
+        assert_eq!(has_error(&heard, "policy-violation"), attempt == 6);
+    }
+}
+
+#[test]
+fn a_refused_token_leaves_room_for_another_attempt() {
+    let sasl = "xmlns='urn:ietf:params:xml:ns:xmpp-sasl'";
+    for (answer, condition) in [
+        (format!("<abort {sasl}/>"), "aborted"),
+        (format!("<response {sasl}/>"), "not-authorized"),
+        (
+            format!("<response {sasl}>!</response>"),
+            "incorrect-encoding",
+        ),
+        (auth("OAUTHBEARER", TOKEN), "malformed-request"),
+    ] {
+        let mut stream = for_tokens();
+        stream.say(&auth("OAUTHBEARER", TOKEN));
+        stream.session.token_verified(TokenVerdict::Rejected);
+        stream.heard();
+        assert!(has_failure(&stream.ask(&answer), condition), "{answer}");
+        assert_eq!(stream.say(&auth("OAUTHBEARER", TOKEN)).len(), 1);
+    }
 }
 
 #[test]
@@ -218,6 +368,12 @@ fn faults_of_sasl_have_their_conditions() {
             "not-authorized",
         ),
         (auth("SCRAM-SHA-256", b"n,,n=jo/hn,r=x"), "not-authorized"),
+        // Not a mechanism of this host, whatever comes with it.
+        (auth("OAUTHBEARER", TOKEN), "invalid-mechanism"),
+        (
+            format!("<auth {sasl} mechanism='OAUTHBEARER'>!</auth>"),
+            "invalid-mechanism",
+        ),
     ] {
         let heard = Stream::opened().ask(&xml);
         assert!(has_failure(&heard, condition), "{xml}: {heard}");

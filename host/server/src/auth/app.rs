@@ -1,0 +1,97 @@
+//! `auth.kind = "http"`: the app is asked about each login.
+//!
+//! Owns the question, the deadline and what the answers mean. An app that
+//! cannot answer is told as such to the client, never as a wrong password.
+//! Every account is asked about in the same way: whether it exists, the app
+//! alone knows.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::Full;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use muster_xmpp::BareJid;
+use muster_xmpp::sasl::Verdict;
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+/// The app answers `POST {"username","password"}`: 200 yes, 401 or 403 no,
+/// anything else is a fault of the app.
+pub(crate) struct HttpAuthenticator {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    uri: http::Uri,
+    timeout: Duration,
+}
+
+impl HttpAuthenticator {
+    pub(super) fn new(url: &url::Url, timeout: Duration) -> HttpAuthenticator {
+        let connector = HttpsConnectorBuilder::new()
+            .with_webpki_roots()
+            .https_or_http()
+            .enable_http1()
+            .build();
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .build(connector);
+        // Whatever `url` takes for an http(s) URL, `http` takes as well.
+        let uri = url.as_str().parse().unwrap_or_default();
+        HttpAuthenticator {
+            client,
+            uri,
+            timeout,
+        }
+    }
+
+    pub(super) async fn verify(&self, account: &BareJid, password: &SecretString) -> Verdict {
+        let status = match tokio::time::timeout(self.timeout, self.ask(account, password)).await {
+            Ok(Ok(status)) => status,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the app could not be asked about a login");
+                return outcome(Verdict::TemporarilyUnavailable);
+            }
+            Err(_) => {
+                tracing::warn!(timeout = ?self.timeout, "the app did not answer about a login in time");
+                return outcome(Verdict::TemporarilyUnavailable);
+            }
+        };
+        outcome(match status {
+            StatusCode::OK => Verdict::Accepted,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Verdict::Rejected,
+            status => {
+                tracing::warn!(%status, "the app's answer about a login is neither 200, 401 nor 403");
+                Verdict::TemporarilyUnavailable
+            }
+        })
+    }
+
+    async fn ask(
+        &self,
+        account: &BareJid,
+        password: &SecretString,
+    ) -> Result<StatusCode, hyper_util::client::legacy::Error> {
+        let username = account.node().map_or("", |node| node.as_str());
+        let question =
+            serde_json::json!({ "username": username, "password": password.expose_secret() });
+        let question = Zeroizing::new(question.to_string());
+        let mut request = Request::new(Full::new(Bytes::copy_from_slice(question.as_bytes())));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.uri.clone();
+        let json = http::HeaderValue::from_static("application/json");
+        request.headers_mut().insert(header::CONTENT_TYPE, json);
+        Ok(self.client.request(request).await?.status())
+    }
+}
+
+fn outcome(verdict: Verdict) -> Verdict {
+    let label = match verdict {
+        Verdict::Accepted => "accepted",
+        Verdict::Rejected => "rejected",
+        Verdict::TemporarilyUnavailable => "unavailable",
+    };
+    metrics::counter!("muster_http_auth_total", "outcome" => label).increment(1);
+    verdict
+}

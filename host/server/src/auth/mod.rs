@@ -1,0 +1,94 @@
+//! Who may log in to a virtual host.
+//!
+//! Owns the sources of that answer: the configured users, the app (`auth.kind =
+//! "http"`), tokens (`"jwt"`), and nobody asked (`"any"`, loopback only). Does
+//! not own the SASL exchange: the session does. A source that cannot answer is
+//! told as such, never as a wrong password.
+
+mod app;
+mod static_users;
+
+use std::sync::Arc;
+
+use muster_xmpp::sasl::{
+    CredentialsAnswer, MAX_PASSWORD_BYTES, Mechanism, ScramKind, TokenVerdict, Verdict,
+};
+use muster_xmpp::session;
+use muster_xmpp::{BareJid, DomainRef};
+use secrecy::SecretString;
+use zeroize::Zeroizing;
+
+use self::app::HttpAuthenticator;
+use self::static_users::StaticUsers;
+use crate::config;
+
+/// The authentication of one virtual host.
+pub(crate) enum Authenticator {
+    /// The configured users.
+    Static(Arc<StaticUsers>),
+    /// The app decides.
+    Http(HttpAuthenticator),
+    /// Everyone, with any password.
+    Any,
+}
+
+impl Authenticator {
+    /// The authentication that the operator configured. `secret` is drawn once
+    /// a process.
+    pub(crate) fn new(auth: config::Auth, secret: Zeroizing<[u8; 32]>) -> Authenticator {
+        match auth {
+            config::Auth::Static { users } => {
+                Authenticator::Static(StaticUsers::new(users, secret))
+            }
+            config::Auth::Http { url, timeout } => {
+                Authenticator::Http(HttpAuthenticator::new(&url, timeout))
+            }
+            config::Auth::Any => Authenticator::Any,
+        }
+    }
+
+    /// What a stream has to know of it. Only stored credentials allow SCRAM.
+    pub(crate) fn host(&self) -> session::Host {
+        let mechanisms = match self {
+            Authenticator::Static(_) => Mechanism::FOR_PASSWORDS.as_slice(),
+            Authenticator::Http(_) | Authenticator::Any => &[Mechanism::Plain],
+        };
+        session::Host {
+            mechanisms: mechanisms.to_vec(),
+            secret_bytes: MAX_PASSWORD_BYTES,
+        }
+    }
+
+    /// What SCRAM needs to know of `account`. Asked only of hosts that offer SCRAM.
+    pub(crate) async fn credentials(
+        &self,
+        account: &BareJid,
+        kind: ScramKind,
+    ) -> CredentialsAnswer {
+        match self {
+            Authenticator::Static(users) => users.credentials(account, kind).await,
+            Authenticator::Http(_) | Authenticator::Any => {
+                CredentialsAnswer::TemporarilyUnavailable
+            }
+        }
+    }
+
+    /// Whether `password` is the account's.
+    pub(crate) async fn verify(&self, account: &BareJid, password: SecretString) -> Verdict {
+        match self {
+            Authenticator::Static(users) => users.verify(account, password).await,
+            Authenticator::Http(app) => app.verify(account, &password).await,
+            Authenticator::Any => Verdict::Accepted,
+        }
+    }
+
+    /// Whose token it is, if it is one for that domain. Asked only of hosts
+    /// that offer OAUTHBEARER.
+    pub(crate) fn verify_token(&self, _domain: &DomainRef, _token: &SecretString) -> TokenVerdict {
+        match self {
+            Authenticator::Static(_) | Authenticator::Http(_) | Authenticator::Any => {
+                TokenVerdict::Rejected
+            }
+        }
+    }
+}
