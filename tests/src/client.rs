@@ -12,6 +12,8 @@ mod scram;
 pub use framer::Received;
 pub use scram::Exchange as ScramExchange;
 
+use crate::socket::Socket;
+use crate::tls::Trust;
 use crate::within;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -20,7 +22,6 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use xmpp_parsers::minidom::Element;
 
 /// Namespaces that tests name often.
@@ -33,6 +34,8 @@ pub mod ns {
     pub const STREAM_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
     /// Conditions of stanza errors.
     pub const STANZA_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
+    /// STARTTLS.
+    pub const TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
     /// SASL.
     pub const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
     /// Resource binding.
@@ -66,7 +69,7 @@ impl Mechanism {
 /// A client stream. Dropping it closes the TCP connection without a word.
 #[derive(Debug)]
 pub struct Client {
-    socket: TcpStream,
+    socket: Socket,
     framer: Framer,
     /// Came, but was not what a test waited for.
     pending: VecDeque<Element>,
@@ -78,11 +81,8 @@ pub struct Client {
 impl Client {
     /// Connects, and sends nothing yet.
     pub async fn connect(address: SocketAddr, domain: &str) -> Client {
-        let socket = within("an XMPP connection", TcpStream::connect(address)).await;
-        let socket = socket.expect("the XMPP listener accepts");
-        socket.set_nodelay(true).expect("a TCP socket");
         Client {
-            socket,
+            socket: Socket::connect(address).await,
             framer: Framer::default(),
             pending: VecDeque::new(),
             domain: domain.to_owned(),
@@ -110,6 +110,57 @@ impl Client {
         client
     }
 
+    /// Connects under TLS, and sends nothing yet.
+    ///
+    /// # Errors
+    /// The handshake fails.
+    pub async fn connect_tls(
+        address: SocketAddr,
+        domain: &str,
+        trust: &Trust,
+    ) -> std::io::Result<Client> {
+        let mut client = Client::connect(address, domain).await;
+        client.socket.start_tls(domain, trust).await?;
+        Ok(client)
+    }
+
+    /// Connects, opens a stream and has it encrypted; the stream under TLS is
+    /// still to be opened.
+    pub async fn connect_starttls(address: SocketAddr, domain: &str, trust: &Trust) -> Client {
+        let mut client = Client::connect(address, domain).await;
+        client.open().await;
+        client.starttls(b"", trust).await.expect("a handshake");
+        client
+    }
+
+    /// Asks for TLS, with `pipelined` in the same segment, and shakes hands.
+    ///
+    /// # Errors
+    /// The handshake fails.
+    pub async fn starttls(&mut self, pipelined: &[u8], trust: &Trust) -> std::io::Result<()> {
+        let ask = format!("<starttls xmlns='{}'/>", ns::TLS);
+        self.send([ask.as_bytes(), pipelined].concat()).await;
+        let proceed = self.element("leave to start TLS").await;
+        assert_eq!((proceed.name(), &*proceed.ns()), ("proceed", ns::TLS));
+        let domain = self.domain.clone();
+        self.socket.start_tls(&domain, trust).await
+    }
+
+    /// TLS, if there is any: its version, its certificate, its exporter.
+    pub fn tls(&self) -> Option<&rustls::ClientConnection> {
+        self.socket.tls()
+    }
+
+    /// Logs in on a connection that has no stream yet, or a new one.
+    pub async fn log_in(&mut self, user: &str, password: &str, mechanism: Mechanism) {
+        self.open().await;
+        if let Err(failure) = self.authenticate(user, password, mechanism).await {
+            panic!("{user} cannot log in: {}", show(&failure));
+        }
+        self.open().await;
+        self.bind(None).await;
+    }
+
     /// The full JID that the host bound.
     pub fn jid(&self) -> &str {
         &self.jid
@@ -130,7 +181,12 @@ impl Client {
     /// Sends bytes in one piece. A peer that has closed already is no error
     /// here: what it said before can still be read.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        let _ = within("bytes to be taken", self.socket.write_all(bytes.as_ref())).await;
+        let sent = async {
+            self.socket.write_all(bytes.as_ref()).await?;
+            // TLS may keep something back.
+            self.socket.flush().await
+        };
+        let _ = within("bytes to be taken", sent).await;
     }
 
     /// Sends bytes in segments of `size`.
@@ -145,7 +201,7 @@ impl Client {
     /// Sends `bytes` every so often until the peer says something.
     pub async fn send_until_answered(&mut self, bytes: &[u8], every: Duration) {
         let answered = async {
-            while tokio::time::timeout(every, self.socket.readable())
+            while tokio::time::timeout(every, self.socket.tcp().readable())
                 .await
                 .is_err()
             {
@@ -390,9 +446,17 @@ impl Client {
         }
     }
 
+    /// Whether the connection ends now, and in such a way that nobody can have
+    /// cut it short: under TLS with a `close_notify`.
+    pub async fn ends_properly(&mut self) -> bool {
+        let mut rest = [0; 16];
+        let end = within("the end of the connection", self.socket.read(&mut rest));
+        matches!(end.await, Ok(0))
+    }
+
     /// Breaks the connection with a TCP reset.
     pub fn vanish(self) {
-        self.socket.set_zero_linger().expect("a TCP socket");
+        self.socket.tcp().set_zero_linger().expect("a TCP socket");
     }
 
     /// The next thing on the wire.

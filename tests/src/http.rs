@@ -3,11 +3,12 @@
 //! Replies are read properly (by length or in chunks), so that a second reply on
 //! the same connection, which would mean a smuggled request, is seen.
 
+use crate::socket::Socket;
+use crate::tls::Trust;
 use crate::within;
 use serde_json::Value;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 /// A reply.
 #[derive(Debug, Clone)]
@@ -45,26 +46,41 @@ impl Reply {
 /// A connection on which requests follow one another.
 #[derive(Debug)]
 pub struct Connection {
-    socket: TcpStream,
+    socket: Socket,
     buffer: Vec<u8>,
 }
 
 impl Connection {
     /// Connects.
     pub async fn open(address: SocketAddr) -> Connection {
-        let socket = within("an HTTP connection", TcpStream::connect(address)).await;
-        let socket = socket.expect("the HTTP listener accepts");
-        socket.set_nodelay(true).expect("a TCP socket");
         Connection {
-            socket,
+            socket: Socket::connect(address).await,
             buffer: Vec::new(),
         }
+    }
+
+    /// Connects by HTTPS.
+    ///
+    /// # Errors
+    /// The handshake fails.
+    pub async fn open_tls(
+        address: SocketAddr,
+        domain: &str,
+        trust: &Trust,
+    ) -> std::io::Result<Connection> {
+        let mut connection = Connection::open(address).await;
+        connection.socket.start_tls(domain, trust).await?;
+        Ok(connection)
     }
 
     /// Sends bytes. A peer that has closed already is no error: its reply, if
     /// any, can still be read.
     pub async fn send(&mut self, bytes: &[u8]) {
-        let _ = within("an HTTP request to be taken", self.socket.write_all(bytes)).await;
+        let sent = async {
+            self.socket.write_all(bytes).await?;
+            self.socket.flush().await
+        };
+        let _ = within("an HTTP request to be taken", sent).await;
     }
 
     /// The next reply; `None` if the connection ends before a whole one came.

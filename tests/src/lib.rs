@@ -11,6 +11,7 @@
 //! - [`client`]: one XMPP stream, scripted, byte by byte if need be.
 //! - [`http`]: requests and replies as bytes, for the refresh route.
 //! - [`muster`]: the host in this process; [`process`]: the built binary.
+//! - [`tls`]: certificates, and clients that trust them.
 //! - [`bystanders`]: two hundred sessions that must not notice anything.
 //!
 //! Every wait is for an event and has one deadline, [`PATIENCE`]; a test that
@@ -33,7 +34,9 @@ pub mod client;
 pub mod http;
 pub mod muster;
 pub mod process;
+mod socket;
 pub mod stage;
+pub mod tls;
 
 /// How long a test waits for something that must happen. Nothing takes this
 /// long unless it is broken.

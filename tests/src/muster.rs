@@ -6,6 +6,7 @@
 //! sockets only.
 
 use crate::http::{self, Reply};
+use crate::tls::Files;
 use crate::{app, within};
 use muster_server::Server;
 use muster_server::config::Config;
@@ -27,6 +28,7 @@ pub struct Setup {
     hosts: String,
     sections: String,
     admin: String,
+    encrypted: bool,
 }
 
 impl Setup {
@@ -37,6 +39,7 @@ impl Setup {
             hosts: String::new(),
             sections: String::new(),
             admin: format!("tokens = [\"{TOKEN}\"]"),
+            encrypted: false,
         }
     }
 
@@ -52,6 +55,24 @@ impl Setup {
             "[[virtual_host]]\ndomain = \"{domain}\"\n[virtual_host.auth]\n{auth}\n\
              [virtual_host.roster]\nplugin = \"builtin\"\nhttp_roster_url = \"{roster_url}\"\n"
         ));
+        self
+    }
+
+    /// Gives the virtual host that was added last a certificate.
+    #[must_use]
+    pub fn certificate(mut self, files: &Files) -> Setup {
+        self.hosts.push_str(&format!(
+            "[virtual_host.tls]\ncertificate = {:?}\nkey = {:?}\n",
+            files.certificate(),
+            files.key()
+        ));
+        self
+    }
+
+    /// Listens for TLS as well, and wants it before a login.
+    #[must_use]
+    pub fn encrypted(mut self) -> Setup {
+        self.encrypted = true;
         self
     }
 
@@ -84,9 +105,14 @@ impl Setup {
             hosts,
             sections,
             admin,
+            encrypted,
         } = self;
+        let (tls, require) = match encrypted {
+            true => ("listen_tls = [\"127.0.0.1:0\"]\n", ""),
+            false => ("", "require_tls = false\n"),
+        };
         format!(
-            "[xmpp]\nlisten = [\"{xmpp}\"]\nrequire_tls = false\n[http]\nlisten = [\"{http}\"]\n\
+            "[xmpp]\nlisten = [\"{xmpp}\"]\n{tls}{require}[http]\nlisten = [\"{http}\"]\n{tls}\
              [admin]\n{admin}\n{sections}{hosts}"
         )
     }
@@ -153,6 +179,26 @@ impl Muster {
     /// Where the app and the operator connect.
     pub fn http(&self) -> SocketAddr {
         self.http
+    }
+
+    /// Where clients connect under TLS.
+    pub fn xmpp_tls(&self) -> SocketAddr {
+        let addresses = self.server.xmpp_tls_addresses();
+        *addresses.first().expect("a listener for TLS")
+    }
+
+    /// Where the app and the operator connect by HTTPS.
+    pub fn https(&self) -> SocketAddr {
+        *self
+            .server
+            .https_addresses()
+            .first()
+            .expect("a listener for HTTPS")
+    }
+
+    /// Has the host read its certificates again, as SIGHUP does.
+    pub fn reload(&self) {
+        self.server.reload();
     }
 
     /// Stops the host in good order. Returns the directory of its storage.

@@ -13,6 +13,7 @@ mod admission;
 mod attempts;
 mod auth;
 pub mod cli;
+mod clients;
 pub mod config;
 mod connection;
 mod hosts;
@@ -29,6 +30,8 @@ mod services;
 mod sessions;
 pub mod store;
 mod telemetry;
+mod tls;
 mod transport;
 
 pub use self::server::{Server, StartError};
+pub use self::tls::{CertificateConcern, CertificateError, CertificateFiles, ContextError};

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use muster_plugin::{EgressPolicy, Engine, EngineConfig, Plugin, Settings};
 use muster_xmpp::error::StreamCondition;
-use muster_xmpp::session::{Channel, Encryption, Framing, SessionConfig, Software};
+use muster_xmpp::session::{SessionConfig, Software};
 use muster_xmpp::{DomainPart, limits};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -23,8 +23,8 @@ use zeroize::Zeroizing;
 use crate::admission::{self, Admission, AdmissionLimits};
 use crate::attempts::Attempts;
 use crate::auth::Authenticator;
+use crate::clients::{self, Beginning};
 use crate::config::{self, Config, PluginSource};
-use crate::connection::Connection;
 use crate::hosts::{Hosts, VirtualHost};
 use crate::http::{self, HttpLimits, HttpState, Tokens};
 use crate::listener::accept;
@@ -36,7 +36,7 @@ use crate::services::Services;
 use crate::sessions::Sessions;
 use crate::store::{OpenError, Store};
 use crate::telemetry::{Metrics, UPKEEP_INTERVAL};
-use crate::transport::Transport;
+use crate::tls::{Certificates, ContextError, Entry, Purpose, Tls};
 
 /// Why the server did not start. Reach: the process.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +79,14 @@ pub enum StartError {
     /// The store cannot be used.
     #[error("the store cannot be opened")]
     Storage(#[from] OpenError),
+    /// A certificate cannot be used.
+    #[error("TLS cannot be offered for {domain}")]
+    Tls {
+        /// The virtual host.
+        domain: DomainPart,
+        /// Why.
+        source: ContextError,
+    },
     /// The system has no random numbers to give.
     #[error("the system's random number generator failed: {0}")]
     Entropy(getrandom::Error),
@@ -92,7 +100,9 @@ const PLUGIN_DRAIN: Duration = Duration::from_millis(500);
 /// listeners and leaves the streams to the runtime.
 pub struct Server {
     xmpp_addresses: Vec<SocketAddr>,
+    xmpp_tls_addresses: Vec<SocketAddr>,
     http_addresses: Vec<SocketAddr>,
+    https_addresses: Vec<SocketAddr>,
     services: Arc<Services>,
     tasks: TaskTracker,
     drain: Duration,
@@ -107,7 +117,9 @@ impl Server {
     pub async fn start(config: Config) -> Result<Server, StartError> {
         let metrics = Metrics::install();
         let (xmpp, xmpp_addresses) = listen(&config.xmpp.listen).await?;
+        let (xmpp_tls, xmpp_tls_addresses) = listen(&config.xmpp.listen_tls).await?;
         let (http, http_addresses) = listen(&config.http.listen).await?;
+        let (https, https_addresses) = listen(&config.http.listen_tls).await?;
         let tokens = Tokens::new(&config.admin.tokens, config.admin.allow_unauthenticated);
         let http_limits = HttpLimits {
             header_timeout: config.limits.http.header_timeout,
@@ -116,26 +128,33 @@ impl Server {
         };
         let http_admission = Admission::new(http_admission(&config.limits.http), admission::HTTP);
         let drain = config.limits.drain;
+        let certificate_poll = config.limits.tls.certificate_poll;
         let services = Arc::new(services(config).await?);
         let stop = services.stop.clone();
         let tasks = TaskTracker::new();
 
-        for listener in xmpp {
+        let plain = |listener| (listener, "xmpp", Beginning::Plain);
+        let mut clients: Vec<_> = xmpp.into_iter().map(plain).collect();
+        // The configuration has a certificate if there are such listeners.
+        if let Some(tls) = &services.tls {
+            let encrypted = |listener| (listener, "xmpp-tls", Beginning::Tls(Arc::clone(tls)));
+            clients.extend(xmpp_tls.into_iter().map(encrypted));
+            tasks.spawn(Arc::clone(tls).watch(certificate_poll, stop.clone()));
+        }
+        for (listener, name, beginning) in clients {
             let (services, connections) = (Arc::clone(&services), tasks.clone());
             let admission = Arc::clone(&services.admission);
-            tasks.spawn(accept(listener, "xmpp", admission, stop.clone(), move |stream, peer, slot| {
-                let mut entropy = [0; 32];
-                if let Err(error) = getrandom::fill(&mut entropy) {
-                    return tracing::error!(%error, "no random numbers for a new stream; it is closed");
-                }
-                let channel = Channel {
-                    framing: Framing::Stream,
-                    encryption: Encryption::None,
-                };
-                let transport = Transport::Tcp(stream);
-                let connection = Connection::new(transport, channel, slot, Arc::clone(&services), entropy);
-                connections.spawn(connection.run().instrument(tracing::info_span!("stream", %peer)));
-            }));
+            tasks.spawn(accept(
+                listener,
+                name,
+                admission,
+                stop.clone(),
+                move |stream, peer, slot| {
+                    let (beginning, services) = (beginning.clone(), Arc::clone(&services));
+                    let client = clients::serve(stream, slot, beginning, services);
+                    connections.spawn(client.instrument(tracing::info_span!("stream", %peer)));
+                },
+            ));
         }
         let state = HttpState {
             hosts: Arc::clone(&services.hosts),
@@ -145,21 +164,23 @@ impl Server {
             draining: stop.clone(),
         };
         let router = http::router(Arc::new(state));
-        for listener in http {
+        let plain = |listener| (listener, "http", None);
+        let mut surfaces: Vec<_> = http.into_iter().map(plain).collect();
+        if let Some(tls) = &services.tls {
+            let encrypted = |listener| (listener, "https", Some(Arc::clone(tls)));
+            surfaces.extend(https.into_iter().map(encrypted));
+        }
+        for (listener, name, tls) in surfaces {
             let (router, connections, draining) = (router.clone(), tasks.clone(), stop.clone());
             let admission = Arc::clone(&http_admission);
             tasks.spawn(accept(
                 listener,
-                "http",
+                name,
                 admission,
                 stop.clone(),
                 move |stream, _, slot| {
-                    let served = http::serve_connection(
-                        stream,
-                        router.clone(),
-                        http_limits,
-                        draining.clone(),
-                    );
+                    let (router, draining) = (router.clone(), draining.clone());
+                    let served = serve_http(stream, tls.clone(), router, http_limits, draining);
                     connections.spawn(async move {
                         served.await;
                         drop(slot);
@@ -170,7 +191,9 @@ impl Server {
         tasks.spawn(upkeep(metrics, services.store.clone(), stop));
         Ok(Server {
             xmpp_addresses,
+            xmpp_tls_addresses,
             http_addresses,
+            https_addresses,
             services,
             tasks,
             drain,
@@ -182,9 +205,27 @@ impl Server {
         &self.xmpp_addresses
     }
 
+    /// Where XMPP clients connect that speak TLS from the first byte on, likewise.
+    pub fn xmpp_tls_addresses(&self) -> &[SocketAddr] {
+        &self.xmpp_tls_addresses
+    }
+
     /// Where the app and the operator connect, in the order of the configuration.
     pub fn http_addresses(&self) -> &[SocketAddr] {
         &self.http_addresses
+    }
+
+    /// Where they connect by HTTPS, likewise.
+    pub fn https_addresses(&self) -> &[SocketAddr] {
+        &self.https_addresses
+    }
+
+    /// Reads the files of the certificates again. Sessions go on; a certificate that cannot be
+    /// used leaves the one before in its place, and is told in the log.
+    pub fn reload(&self) {
+        if let Some(tls) = &self.services.tls {
+            tls.reload();
+        }
     }
 
     /// Drains: no new connections, `<system-shutdown/>` to every stream,
@@ -233,6 +274,23 @@ async fn listen(
     Ok((listeners, bound))
 }
 
+/// One connection to the HTTP side, by TLS or without.
+async fn serve_http(
+    socket: TcpStream,
+    tls: Option<Arc<Tls>>,
+    router: axum::Router,
+    limits: HttpLimits,
+    draining: CancellationToken,
+) {
+    let Some(tls) = tls else {
+        return http::serve_connection(socket, router, limits, draining).await;
+    };
+    let secured = tls.accept_until(&draining, socket, Purpose::Https).await;
+    if let Some(secured) = secured {
+        http::serve_connection(secured.stream, router, limits, draining).await;
+    }
+}
+
 async fn upkeep(metrics: Metrics, store: Store, stop: CancellationToken) {
     let mut interval = tokio::time::interval(UPKEEP_INTERVAL);
     while stop.run_until_cancelled(interval.tick()).await.is_some() {
@@ -245,6 +303,7 @@ async fn upkeep(metrics: Metrics, store: Store, stop: CancellationToken) {
 async fn services(config: Config) -> Result<Services, StartError> {
     let limits = config.limits;
     let store = open_store(config.storage, limits.storage).await?;
+    let tls = tls(&config.virtual_hosts, limits.tls.handshake_timeout)?;
     let engine = Engine::new(&EngineConfig::default())?;
     let mut secret = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *secret).map_err(StartError::Entropy)?;
@@ -305,6 +364,7 @@ async fn services(config: Config) -> Result<Services, StartError> {
             messages: limits.xmpp.mailbox_messages,
             bytes: limits.xmpp.mailbox_bytes,
         },
+        tls,
         stop: CancellationToken::new(),
     })
 }
@@ -319,6 +379,25 @@ async fn open_store(
         Ok(opened) => Ok(opened?),
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     }
+}
+
+/// The certificates of those hosts that have one.
+fn tls(
+    hosts: &[config::VirtualHost],
+    handshake_timeout: Duration,
+) -> Result<Option<Arc<Tls>>, StartError> {
+    let mut entries = Vec::new();
+    for host in hosts {
+        let Some(tls) = &host.tls else { continue };
+        let (files, certificate) = (tls.files.clone(), Arc::clone(&tls.certificate));
+        let entry = Entry::new(host.domain.clone(), files, certificate);
+        entries.push(entry.map_err(|source| StartError::Tls {
+            domain: host.domain.clone(),
+            source,
+        })?);
+    }
+    let certificates = Certificates::new(entries);
+    Ok(certificates.map(|certificates| Tls::new(certificates, handshake_timeout)))
 }
 
 async fn load_plugin(

@@ -14,6 +14,7 @@ use crate::rosters::Rosters;
 use crate::router::Router;
 use crate::sessions::Sessions;
 use crate::store::Store;
+use crate::tls::Tls;
 
 /// What the connections of a listener share.
 pub(crate) struct Services {
@@ -28,6 +29,8 @@ pub(crate) struct Services {
     pub(crate) router: Arc<Router>,
     pub(crate) presences: Arc<Presences>,
     pub(crate) mailbox_limits: MailboxLimits,
+    /// If there is a certificate.
+    pub(crate) tls: Option<Arc<Tls>>,
     /// Cancelled when the drain begins.
     pub(crate) stop: CancellationToken,
 }

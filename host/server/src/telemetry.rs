@@ -166,6 +166,21 @@ fn describe() {
         "Requests under /roster_admin/, by outcome"
     );
     describe_counter!(
+        "muster_tls_handshakes_total",
+        Unit::Count,
+        "TLS handshakes, by purpose and outcome"
+    );
+    describe_gauge!(
+        "muster_certificate_expiry_timestamp_seconds",
+        Unit::Seconds,
+        "When the certificate of a domain ends, in seconds since 1970"
+    );
+    describe_counter!(
+        "muster_certificate_reloads_total",
+        Unit::Count,
+        "Changed certificates, by whether they were taken"
+    );
+    describe_counter!(
         "muster_http_connection_errors_total",
         Unit::Count,
         "HTTP connections that ended in an error"

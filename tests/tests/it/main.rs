@@ -31,5 +31,6 @@ mod server_iq;
 mod stamping;
 mod stream;
 mod tidy;
+mod tls;
 mod url;
 mod xml;

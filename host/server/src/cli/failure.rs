@@ -13,7 +13,7 @@ use crate::config::users_file::UsersFileError;
 const PARTIAL: u8 = 1;
 /// EX_USAGE: wrong arguments, or a configuration with faults.
 pub(super) const USAGE: u8 = 64;
-/// EX_DATAERR: a password or a user name that cannot be used.
+/// EX_DATAERR: a password, a user name or a domain that cannot be used.
 const DATA: u8 = 65;
 /// EX_UNAVAILABLE: the server cannot start, or cannot be reached.
 const UNAVAILABLE: u8 = 69;
@@ -56,6 +56,15 @@ pub(super) enum Failure {
     Password(#[from] CredentialsError),
     #[error("\"{name}\" cannot be a user name: {reason}")]
     Username { name: String, reason: jid::Error },
+    #[error("\"{domain}\" cannot be a domain: {reason}")]
+    Domain { domain: String, reason: jid::Error },
+    #[error("no certificate can be made for this domain")]
+    Certificate(#[from] rcgen::Error),
+    #[error("cannot write {}", path.display())]
+    WriteFile {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("cannot read the token file")]
     ReadToken(#[source] std::io::Error),
     #[error("the token cannot be put into a request")]
@@ -73,16 +82,20 @@ impl Failure {
     pub(super) fn code(&self) -> u8 {
         match self {
             Self::Config(LoadError::Faults(_)) | Self::TokenCharacters | Self::Url => USAGE,
-            Self::PasswordsDiffer | Self::Password(_) | Self::Username { .. } | Self::Plugin(_) => {
-                DATA
-            }
+            Self::PasswordsDiffer
+            | Self::Password(_)
+            | Self::Username { .. }
+            | Self::Plugin(_)
+            | Self::Domain { .. }
+            | Self::Certificate(_) => DATA,
             Self::Config(LoadError::Unreadable { .. })
             | Self::Start(StartError::ReadPlugin { .. })
             | Self::NoDirectory(_)
             | Self::UsersFile(_)
             | Self::ReadPlugin { .. }
             | Self::ReadPassword(_)
-            | Self::ReadToken(_) => IO,
+            | Self::ReadToken(_)
+            | Self::WriteFile { .. } => IO,
             Self::Start(_)
             | Self::App(_)
             | Self::NoPort(_)

@@ -4,6 +4,7 @@
 //! produces goes to standard output; logs, progress and faults go to standard error, so that the
 //! output of one can be the input of another.
 
+mod cert;
 mod check_config;
 mod demo;
 mod failure;
@@ -35,7 +36,7 @@ use failure::{Failure, USAGE};
 )]
 #[command(
     after_help = "Exit codes: 0 done, 1 some users could not be refreshed, 64 wrong arguments \
-    or configuration, 65 a password, user name or plugin that cannot \
+    or configuration, 65 a password, user name, domain or plugin that cannot \
     be used, 69 the server cannot start or \
     be reached, 74 a file cannot be read or written.\n\nStart with `muster demo`."
 )]
@@ -67,6 +68,9 @@ enum Command {
     /// Look at plugin files
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
+    /// Make certificates
+    #[command(subcommand)]
+    Cert(cert::CertCommand),
     /// Fetch the contact lists of users anew, as the app would ask for
     Refresh(refresh::Refresh),
     /// Run a server and a small app on this machine, ready to log in to
@@ -100,6 +104,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::CheckConfig { config } => check_config::run(&config),
         Command::User(command) => command.run(),
         Command::Plugin(command) => command.run(),
+        Command::Cert(command) => command.run(),
         Command::Refresh(refresh) => refresh.run(),
         Command::Demo(demo) => demo.run(),
         Command::Completions { shell } => {

@@ -33,12 +33,23 @@ async fn serve(config: Config) -> Result<(), Failure> {
     for address in server.xmpp_addresses() {
         tracing::info!(%address, "listening for XMPP clients");
     }
+    for address in server.xmpp_tls_addresses() {
+        tracing::info!(%address, "listening for XMPP clients, under TLS");
+    }
     for address in server.http_addresses() {
         tracing::info!(%address, "listening for HTTP requests");
     }
+    for address in server.https_addresses() {
+        tracing::info!(%address, "listening for HTTPS requests");
+    }
     notify(NotifyState::Ready);
 
-    let signal = signals.next().await;
+    let signal = signals
+        .next_or(|| {
+            tracing::info!("SIGHUP: reading the certificates again");
+            server.reload();
+        })
+        .await;
     tracing::info!(signal, "stopping");
     notify(NotifyState::Stopping);
     drain(server, &mut signals).await;

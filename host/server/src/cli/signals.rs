@@ -1,13 +1,14 @@
-//! SIGTERM and SIGINT.
+//! SIGTERM and SIGINT, which stop the process, and SIGHUP, which has it read files again.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::failure::Failure;
 
-/// What asks the process to stop.
+/// What is asked of the process.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
@@ -17,14 +18,26 @@ impl Signals {
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
         })
     }
 
-    /// The next one, by its name.
+    /// The next one that asks the process to stop, by its name.
     pub(super) async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+
+    /// As [`Self::next`]; does `reload` for every SIGHUP that comes before.
+    pub(super) async fn next_or(&mut self, reload: impl Fn()) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.hangup.recv() => reload(),
+            }
         }
     }
 }

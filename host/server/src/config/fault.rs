@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use muster_contract::TemplateError;
 
 use super::users_file::LineFault;
+use crate::tls::{CertificateConcern, CertificateError};
 
 /// A place in the file, counted from 1; columns count characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -176,8 +177,10 @@ pub enum Problem {
     },
 
     // Listeners and tokens.
-    #[error("this build has no TLS listener yet: with require_tls = true nobody could log in")]
-    NoTlsYet,
+    #[error("xmpp.require_tls is true, and {domain} has no certificate: nobody could log in")]
+    TlsWithoutCertificate { domain: String },
+    #[error("{key} is set, and no virtual host has a certificate")]
+    ListenerWithoutCertificate { key: &'static str, domain: String },
     #[error("{address} is not on loopback; logins without TLS are accepted on loopback only")]
     PlaintextBeyondLoopback { address: SocketAddr },
     #[error("{address} is listed twice")]
@@ -191,7 +194,7 @@ pub enum Problem {
     #[error("this token has {length} characters; it can be guessed")]
     ShortToken { length: usize },
     #[error(
-        "http.listen has {address}, which is not on loopback; without a token only loopback is accepted"
+        "[http] listens on {address}, which is not on loopback; without a token only loopback is accepted"
     )]
     UnauthenticatedBeyondLoopback { address: SocketAddr },
 
@@ -218,9 +221,16 @@ pub enum Problem {
     #[error("nobody could log in: there are neither users nor a users_file")]
     NoUsers,
     #[error(
-        "kind = \"any\" accepts every password, and xmpp.listen has {address}, not on loopback"
+        "kind = \"any\" accepts every password, and [xmpp] listens on {address}, not on loopback"
     )]
     AnyBeyondLoopback { address: SocketAddr },
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    #[error("{domain}: {concern}")]
+    CertificateConcern {
+        domain: String,
+        concern: CertificateConcern,
+    },
     #[error("passwords would travel in the clear to {host}")]
     PasswordsInTheClear { host: String },
     #[error("the scheme \"{scheme}\" is not http or https")]
@@ -259,9 +269,18 @@ impl Problem {
             }
             Self::NotAFilter => "write for example \"info\" or \"warn,muster_server=debug\"".into(),
             Self::ReadableByAll { path, .. } => format!("chmod 600 {}", path.display()),
-            Self::NoTlsYet => {
-                "for now set require_tls = false and listen on loopback: listen = [\"127.0.0.1:5222\"]".into()
+            Self::TlsWithoutCertificate { domain } => format!(
+                "{}; without TLS only loopback is served: require_tls = false",
+                make_a_certificate(domain)
+            ),
+            Self::ListenerWithoutCertificate { domain, .. } => make_a_certificate(domain),
+            Self::Certificate(CertificateError::Mismatch { .. }) => {
+                "the key must be the one that the certificate was asked for with, and the host's own certificate must come first in its file".into()
             }
+            Self::CertificateConcern {
+                concern: CertificateConcern::NotCovered,
+                domain,
+            } => format!("the certificate needs {domain} among its subject alternative names"),
             Self::PlaintextBeyondLoopback { address } => {
                 format!("listen on \"127.0.0.1:{}\" instead", address.port())
             }
@@ -288,6 +307,13 @@ impl Problem {
             _ => return None,
         })
     }
+}
+
+/// For development; the directory is that of the configuration.
+fn make_a_certificate(domain: &str) -> String {
+    format!(
+        "add certificate = \"…\" and key = \"…\" to [virtual_host.tls]; `muster cert self-signed {domain}` makes a pair for development"
+    )
 }
 
 fn one_of(accepted: &[&str]) -> String {

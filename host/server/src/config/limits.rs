@@ -21,6 +21,8 @@ pub struct Limits {
     pub drain: Duration,
     /// `[limits.xmpp]`
     pub xmpp: XmppLimits,
+    /// `[limits.tls]`
+    pub tls: TlsLimits,
     /// `[limits.http]`
     pub http: HttpLimits,
     /// `[limits.backend]`
@@ -94,6 +96,16 @@ pub struct RateLimits {
     pub burst: Duration,
 }
 
+/// What TLS may cost, and how soon a newer certificate is in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsLimits {
+    /// For a whole handshake. Default 10 s.
+    pub handshake_timeout: Duration,
+    /// How often the files of certificates are looked at. Default 5 s; what was changed is in use
+    /// after the second look that sees it.
+    pub certificate_poll: Duration,
+}
+
 /// What one request to our HTTP listener may cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpLimits {
@@ -157,6 +169,7 @@ impl Limits {
         Self {
             drain: section.value("drain", default.drain),
             xmpp: section.section("xmpp", XmppLimits::read),
+            tls: section.section("tls", TlsLimits::read),
             http: section.section("http", HttpLimits::read),
             backend: section.section("backend", BackendLimits::read),
             refresh: section.section("refresh", RefreshLimits::read),
@@ -218,6 +231,16 @@ fn rate_limits(section: &mut Section<'_>, default: RateLimits) -> RateLimits {
         bytes_per_second: section.value("bytes_per_second", bytes).0,
         stanzas_per_second: section.value("stanzas_per_second", default.stanzas_per_second),
         burst: section.value("burst", default.burst),
+    }
+}
+
+impl TlsLimits {
+    fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
+        Self {
+            handshake_timeout: section.value("handshake_timeout", default.handshake_timeout),
+            certificate_poll: section.value("certificate_poll", default.certificate_poll),
+        }
     }
 }
 
@@ -284,6 +307,7 @@ impl Default for Limits {
         Self {
             drain: Duration::from_secs(5),
             xmpp: XmppLimits::default(),
+            tls: TlsLimits::default(),
             http: HttpLimits::default(),
             backend: BackendLimits::default(),
             refresh: RefreshLimits::default(),
@@ -327,6 +351,15 @@ impl Default for XmppLimits {
             resources_per_user: 10,
             mailbox_messages: 1_000,
             mailbox_bytes: MIB,
+        }
+    }
+}
+
+impl Default for TlsLimits {
+    fn default() -> Self {
+        Self {
+            handshake_timeout: Duration::from_secs(10),
+            certificate_poll: Duration::from_secs(5),
         }
     }
 }

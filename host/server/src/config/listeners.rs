@@ -15,9 +15,11 @@ use super::secret_file;
 /// `[xmpp]`
 #[derive(Debug, Clone)]
 pub struct Xmpp {
-    /// Addresses for client streams (RFC 6120 §3). Default `127.0.0.1:5222`; port 0 takes a free
-    /// port.
+    /// Addresses for client streams (RFC 6120 §3), with STARTTLS if there is a certificate.
+    /// Default `127.0.0.1:5222`; port 0 takes a free port. Empty only if `listen_tls` is not.
     pub listen: Vec<SocketAddr>,
+    /// Addresses for client streams under TLS from the first byte on (XEP-0368). Default none.
+    pub listen_tls: Vec<SocketAddr>,
     /// Whether a stream must be under TLS before a login. Default true; false only if every
     /// address of `listen` is on loopback.
     pub require_tls: bool,
@@ -27,8 +29,10 @@ pub struct Xmpp {
 #[derive(Debug, Clone)]
 pub struct Http {
     /// Addresses for `/roster_admin/…`, `/healthz`, `/readyz` and `/metrics`. Default
-    /// `127.0.0.1:5280`; port 0 takes a free port.
+    /// `127.0.0.1:5280`; port 0 takes a free port. Empty only if `listen_tls` is not.
     pub listen: Vec<SocketAddr>,
+    /// Addresses for the same under TLS. Default none.
+    pub listen_tls: Vec<SocketAddr>,
 }
 
 /// `[admin]`
@@ -38,7 +42,7 @@ pub struct Admin {
     /// only if `allow_unauthenticated`.
     pub tokens: Vec<SecretString>,
     /// Whether a refresh needs no token. Default false; true only if every address of
-    /// `http.listen` is on loopback.
+    /// `http.listen` and `http.listen_tls` is on loopback.
     pub allow_unauthenticated: bool,
 }
 
@@ -62,15 +66,10 @@ pub enum LogFormat {
 
 impl Xmpp {
     pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
-        let listen = addresses(section, ([127, 0, 0, 1], 5222).into());
-        let stated = section.has("require_tls");
-        let require_tls = section.optional("require_tls");
-        // A value of another type has its fault already.
-        if require_tls == Some(true) || !stated {
-            // A server that accepts streams and offers no login would only puzzle its clients.
-            section.error(&section.place("require_tls"), Problem::NoTlsYet);
-        } else {
-            for Located { value, place } in listen.iter().flatten() {
+        let Listen { plain, tls } = Listen::read(section, ([127, 0, 0, 1], 5222).into());
+        let require_tls = section.value("require_tls", true);
+        if !require_tls {
+            for Located { value, place } in plain.iter().flatten() {
                 if !value.ip().is_loopback() {
                     let address = *value;
                     section.error(place, Problem::PlaintextBeyondLoopback { address });
@@ -78,22 +77,24 @@ impl Xmpp {
             }
         }
         Some(Self {
-            listen: values(listen?),
-            require_tls: require_tls.unwrap_or(true),
+            listen: values(plain?),
+            listen_tls: values(tls?),
+            require_tls,
         })
     }
 
     /// The first address that others than this machine can reach.
     pub(super) fn beyond_loopback(&self) -> Option<SocketAddr> {
-        beyond_loopback(&self.listen)
+        beyond_loopback(self.listen.iter().chain(&self.listen_tls))
     }
 }
 
 impl Http {
     pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
-        let listen = addresses(section, ([127, 0, 0, 1], 5280).into());
+        let Listen { plain, tls } = Listen::read(section, ([127, 0, 0, 1], 5280).into());
         Some(Self {
-            listen: values(listen?),
+            listen: values(plain?),
+            listen_tls: values(tls?),
         })
     }
 }
@@ -114,7 +115,8 @@ impl Admin {
             check_token(section, value, place);
         }
         let allow_unauthenticated = section.value("allow_unauthenticated", false);
-        let beyond = http.and_then(|http| beyond_loopback(&http.listen));
+        let beyond =
+            http.and_then(|http| beyond_loopback(http.listen.iter().chain(&http.listen_tls)));
         match (allow_unauthenticated, beyond) {
             (true, Some(address)) => {
                 let problem = Problem::UnauthenticatedBeyondLoopback { address };
@@ -180,32 +182,50 @@ impl Log {
     }
 }
 
-fn addresses(section: &mut Section<'_>, default: SocketAddr) -> Option<Vec<Located<SocketAddr>>> {
-    let place = section.place("listen");
-    if !section.has("listen") {
-        section.list::<SocketAddr>("listen");
-        return Some(vec![Located {
-            value: default,
-            place,
-        }]);
-    }
-    let listen = section.list::<SocketAddr>("listen")?;
-    if listen.is_empty() {
-        section.error(&place, Problem::Empty);
-    }
-    for (index, Located { value, place }) in listen.iter().enumerate() {
-        let earlier = listen.iter().take(index);
-        // Port 0 asks for any free port, which may be asked for twice.
-        if value.port() != 0 && earlier.into_iter().any(|other| other.value == *value) {
-            let address = *value;
-            section.error(place, Problem::RepeatedAddress { address });
-        }
-    }
-    Some(listen)
+/// The addresses of a section; `None` where they are not usable.
+struct Listen {
+    plain: Option<Vec<Located<SocketAddr>>>,
+    tls: Option<Vec<Located<SocketAddr>>>,
 }
 
-fn beyond_loopback(addresses: &[SocketAddr]) -> Option<SocketAddr> {
-    let mut addresses = addresses.iter();
+impl Listen {
+    /// Reads `listen`, which without the key is `default`, and `listen_tls`.
+    fn read(section: &mut Section<'_>, default: SocketAddr) -> Self {
+        let stated = section.has("listen");
+        let plain = section.list::<SocketAddr>("listen");
+        let tls = if section.has("listen_tls") {
+            section.list::<SocketAddr>("listen_tls")
+        } else {
+            section.list::<SocketAddr>("listen_tls");
+            Some(Vec::new())
+        };
+        let place = section.place("listen");
+        let plain = match plain {
+            None if !stated => Some(vec![Located {
+                value: default,
+                place: place.clone(),
+            }]),
+            plain => plain,
+        };
+        if let (Some(plain), Some(tls)) = (&plain, &tls) {
+            if plain.is_empty() && tls.is_empty() {
+                section.error(&place, Problem::Empty);
+            }
+            let all: Vec<_> = plain.iter().chain(tls).collect();
+            for (index, Located { value, place }) in all.iter().enumerate() {
+                let mut earlier = all.iter().take(index);
+                // Port 0 asks for any free port, which may be asked for twice.
+                if value.port() != 0 && earlier.any(|other| other.value == *value) {
+                    let address = *value;
+                    section.error(place, Problem::RepeatedAddress { address });
+                }
+            }
+        }
+        Self { plain, tls }
+    }
+}
+
+fn beyond_loopback<'a>(mut addresses: impl Iterator<Item = &'a SocketAddr>) -> Option<SocketAddr> {
     addresses
         .find(|address| !address.ip().is_loopback())
         .copied()

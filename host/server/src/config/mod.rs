@@ -13,6 +13,7 @@ mod quantity;
 mod reader;
 mod secret_file;
 mod storage;
+mod tls;
 pub mod users_file;
 
 mod virtual_host;
@@ -24,11 +25,12 @@ use zeroize::Zeroizing;
 pub use fault::{Fault, Faults, Position, Problem, Severity};
 pub use limits::{
     BackendLimits, HttpLimits, Limits, PluginLimits, RateLimits, RefreshLimits, StanzaLimits,
-    XmppLimits,
+    TlsLimits, XmppLimits,
 };
 pub use listeners::{Admin, Http, Log, LogFormat, Xmpp};
 pub use storage::{Storage, StorageLimits};
 
+pub use tls::HostTls;
 pub use virtual_host::{Auth, Credential, PluginSource, Roster, VirtualHost};
 
 use reader::Document;
@@ -96,7 +98,7 @@ impl Config {
             let storage = root.section("storage", Storage::read);
             let limits = root.section("limits", Limits::read);
             let log = root.section("log", Log::read);
-            let virtual_hosts = VirtualHost::read_all(root, xmpp.as_ref());
+            let virtual_hosts = VirtualHost::read_all(root, xmpp.as_ref(), http.as_ref());
             Some(Self {
                 xmpp: xmpp?,
                 http: http?,

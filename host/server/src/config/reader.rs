@@ -333,6 +333,11 @@ impl<'d> Section<'d> {
         results
     }
 
+    /// Whether the file has this table.
+    pub(super) fn is_there(&self) -> bool {
+        self.table.is_some()
+    }
+
     /// Whether the file has `key`, usable or not.
     pub(super) fn has(&self, key: &str) -> bool {
         self.table.is_some_and(|table| table.contains_key(key))

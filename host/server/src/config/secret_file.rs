@@ -1,4 +1,4 @@
-//! Files beside the configuration that hold secrets: tokens, users.
+//! Files beside the configuration that hold secrets: tokens, users, keys.
 //!
 //! Owns finding, reading and the word about their permissions; knows no format.
 
@@ -25,11 +25,16 @@ pub(super) fn read(
             return None;
         }
     };
-    if let Some(mode) = readable_by_all(&path) {
-        let path = path.clone();
-        section.warn(&place, Problem::ReadableByAll { path, mode });
-    }
+    check_permissions(section, &path, &place);
     Some((text, path, place))
+}
+
+/// Notes it if everybody can read the file.
+pub(super) fn check_permissions(section: &Section<'_>, path: &Path, place: &Place) {
+    if let Some(mode) = readable_by_all(path) {
+        let path = path.to_owned();
+        section.warn(place, Problem::ReadableByAll { path, mode });
+    }
 }
 
 /// The permission bits if others than the owner and the group may read the file.

@@ -6,6 +6,7 @@ use muster_xmpp::sasl::{AccountCredentials, MIN_ITERATIONS};
 use secrecy::ExposeSecret;
 
 use super::*;
+use crate::tls::testing::{Pair, pair};
 
 const EXAMPLE: &str = include_str!("../../../../muster.example.toml");
 
@@ -150,11 +151,39 @@ fn each_rule_has_its_words() {
     let cases = [
         (
             with(TLS, ""),
-            "1:1: error: xmpp.require_tls: this build has no TLS listener yet: with require_tls = true nobody could log in\n    help: for now set require_tls = false and listen on loopback: listen = [\"127.0.0.1:5222\"]",
+            "4:1: error: virtual_host[0].tls: xmpp.require_tls is true, and example.test has no certificate: nobody could log in\n    help: add certificate = \"…\" and key = \"…\" to [virtual_host.tls]; `muster cert self-signed example.test` makes a pair for development; without TLS only loopback is served: require_tls = false",
+        ),
+        (
+            with(
+                TLS,
+                "xmpp = { require_tls = false, listen_tls = [\"127.0.0.1:5223\"] }",
+            ),
+            "4:1: error: virtual_host[0].tls: xmpp.listen_tls is set, and no virtual host has a certificate\n    help: add certificate = \"…\" and key = \"…\" to [virtual_host.tls]; `muster cert self-signed example.test` makes a pair for development",
+        ),
+        (
+            with(
+                TLS,
+                "xmpp.require_tls = false\nhttp.listen_tls = [\"127.0.0.1:5280\"]",
+            ),
+            "3:20: error: http.listen_tls[0]: 127.0.0.1:5280 is listed twice\n5:1: error: virtual_host[0].tls: http.listen_tls is set, and no virtual host has a certificate\n    help: add certificate = \"…\" and key = \"…\" to [virtual_host.tls]; `muster cert self-signed example.test` makes a pair for development",
+        ),
+        (
+            with(
+                AUTH,
+                "auth = { kind = \"any\" }\ntls = { certificate = \"missing.crt\" }",
+            ),
+            "7:7: error: virtual_host[0].tls.key: the key is missing\n    help: add `key = \"example.test.key\"`",
+        ),
+        (
+            with(
+                AUTH,
+                "auth = { kind = \"any\" }\ntls = { certificate = \"missing.crt\", key = \"missing.key\" }",
+            ),
+            "7:21: error: virtual_host[0].tls.certificate: cannot read missing.crt: No such file or directory (os error 2)",
         ),
         (
             with(TLS, beyond),
-            "2:41: error: xmpp.listen[0]: 192.0.2.1:5222 is not on loopback; logins without TLS are accepted on loopback only\n    help: listen on \"127.0.0.1:5222\" instead\n6:17: error: virtual_host[0].auth.kind: kind = \"any\" accepts every password, and xmpp.listen has 192.0.2.1:5222, not on loopback\n    help: use kind = \"static\" or kind = \"http\"",
+            "2:41: error: xmpp.listen[0]: 192.0.2.1:5222 is not on loopback; logins without TLS are accepted on loopback only\n    help: listen on \"127.0.0.1:5222\" instead\n6:17: error: virtual_host[0].auth.kind: kind = \"any\" accepts every password, and [xmpp] listens on 192.0.2.1:5222, not on loopback\n    help: use kind = \"static\" or kind = \"http\"",
         ),
         (
             with(TLS, "xmpp = { require_tls = false, listen = [] }"),
@@ -176,7 +205,7 @@ fn each_rule_has_its_words() {
                 TOKENS,
                 "admin.allow_unauthenticated = true\nhttp.listen = [\"0.0.0.0:5280\"]",
             ),
-            "3:31: error: admin.allow_unauthenticated: http.listen has 0.0.0.0:5280, which is not on loopback; without a token only loopback is accepted\n    help: set allow_unauthenticated = false and a token; make one with `openssl rand -hex 32`",
+            "3:31: error: admin.allow_unauthenticated: [http] listens on 0.0.0.0:5280, which is not on loopback; without a token only loopback is accepted\n    help: set allow_unauthenticated = false and a token; make one with `openssl rand -hex 32`",
         ),
         (
             with(
@@ -335,6 +364,64 @@ fn files_are_found_beside_the_configuration() {
 fn open_to_all(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).unwrap();
+}
+
+/// A configuration beside the files of `pair`, with a certificate and nothing to say about TLS.
+fn with_certificate(pair: &Pair) -> (tempfile::TempDir, Result<Config, Faults>) {
+    let directory = tempfile::tempdir().unwrap();
+    pair.write(directory.path());
+    let text = SMALLEST.replace(TLS, "");
+    let text = format!("{text}\ntls = {{ certificate = \"crt\", key = \"key\" }}");
+    let config = Config::parse(&text, &directory.path().join("muster.toml"));
+    (directory, config)
+}
+
+#[test]
+fn a_certificate_is_all_that_tls_needs() {
+    let (directory, config) = with_certificate(&pair("example.test", 90));
+    let config = config.unwrap();
+    assert!(config.xmpp.require_tls && config.warnings.is_empty());
+    let tls = config.virtual_hosts[0].tls.as_ref().unwrap();
+    assert_eq!(tls.files.key, directory.path().join("key"));
+}
+
+#[test]
+fn what_clients_would_refuse_is_a_warning() {
+    for (pair, expected) in [
+        (
+            pair("example.com", 90),
+            "example.test: the certificate is not for this domain; clients refuse it\n    help: the certificate needs example.test among its subject alternative names",
+        ),
+        (
+            pair("example.test", 0),
+            "example.test: the certificate has expired; clients refuse it",
+        ),
+        (
+            pair("example.test", 10),
+            "example.test: the certificate expires in 9 days",
+        ),
+    ] {
+        let (_directory, config) = with_certificate(&pair);
+        let [warning] = &config.unwrap().warnings[..] else {
+            panic!("one warning: {expected}")
+        };
+        assert!(warning.to_string().ends_with(expected), "{warning}");
+        assert_eq!(warning.key, "virtual_host[0].tls.certificate");
+    }
+}
+
+#[test]
+fn a_key_of_another_certificate_is_refused() {
+    let (_directory, config) = with_certificate(&Pair {
+        key: pair("example.test", 90).key,
+        ..pair("example.test", 90)
+    });
+    let faults = config.unwrap_err();
+    let told = faults.to_string();
+    assert!(
+        told.contains("key is not the one of the certificate in"),
+        "{told}"
+    );
 }
 
 #[test]

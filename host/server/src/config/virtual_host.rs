@@ -17,8 +17,9 @@ use stringprep::saslprep;
 use url::{Host, Url};
 
 use super::fault::{Place, Problem};
-use super::listeners::Xmpp;
+use super::listeners::{Http, Xmpp};
 use super::reader::{Located, Section};
+use super::tls::{Demand, HostTls};
 use super::{secret_file, users_file};
 
 /// One XMPP domain.
@@ -30,6 +31,8 @@ pub struct VirtualHost {
     pub auth: Auth,
     /// Where the rosters come from.
     pub roster: Roster,
+    /// Its certificate. There is one if `xmpp.require_tls`.
+    pub tls: Option<HostTls>,
 }
 
 /// `[virtual_host.auth]`
@@ -86,18 +89,26 @@ pub enum PluginSource {
 
 impl VirtualHost {
     /// Every virtual host of the file; `None` if one of them cannot be used.
-    pub(super) fn read_all(root: &mut Section<'_>, xmpp: Option<&Xmpp>) -> Option<Vec<Self>> {
+    pub(super) fn read_all(
+        root: &mut Section<'_>,
+        xmpp: Option<&Xmpp>,
+        http: Option<&Http>,
+    ) -> Option<Vec<Self>> {
         let mut lines = HashMap::new();
+        let mut certificates = Demand::of(xmpp, http);
         let hosts = root.sections("virtual_host", |section| {
             let domain = domain(section, &mut lines);
             let auth = section.section("auth", |auth| Auth::read(auth, xmpp));
             let roster = section.section("roster", Roster::read);
+            let tls = HostTls::read(section, domain.as_ref(), &mut certificates);
             Some(Self {
                 domain: domain?,
                 auth: auth?,
                 roster: roster?,
+                tls,
             })
         });
+        certificates.check(root);
         if !root.has("virtual_host") {
             root.error(&root.place("virtual_host"), Problem::NoVirtualHost);
         }

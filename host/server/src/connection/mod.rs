@@ -236,10 +236,7 @@ impl Connection {
                 telemetry::stanza(stanza.kind());
                 self.route(&stanza);
             }
-            // No channel offers it.
-            Action::StartTls => self
-                .session
-                .close(Some(StreamCondition::InternalServerError.into())),
+            Action::StartTls => self.start_tls(),
             Action::Close => {}
         }
     }
@@ -252,6 +249,18 @@ impl Connection {
             .attempts
             .delay(self.slot.address(), Instant::now());
         (host, delay)
+    }
+
+    /// What the session has written is the last that can be read on the way.
+    fn start_tls(&mut self) {
+        let Some(tls) = &self.services.tls else {
+            // No channel offers it then.
+            let error = StreamCondition::InternalServerError.into();
+            return self.session.close(Some(error));
+        };
+        let proceed = self.session.output().stream().split().freeze();
+        let domain = self.session.domain().cloned();
+        self.transport.start_tls(Arc::clone(tls), domain, proceed);
     }
 
     fn bind(&mut self, account: &BareJid, resource: &ResourcePart) -> Result<FullJid, BindRefusal> {

@@ -16,7 +16,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{any, get};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::admin::Tokens;
@@ -63,12 +63,14 @@ pub(crate) fn router(state: Arc<HttpState>) -> Router {
 ///
 /// Faults of the peer (a malformed head, a head that takes too long) are
 /// answered by hyper with 400, 408 or 431 and end the connection.
-pub(crate) async fn serve_connection(
-    stream: TcpStream,
+pub(crate) async fn serve_connection<S>(
+    stream: S,
     router: Router,
     limits: HttpLimits,
     draining: CancellationToken,
-) {
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)

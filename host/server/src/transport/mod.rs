@@ -5,12 +5,20 @@
 //! their end. Knows nothing of what the bytes say, nor who the client is.
 
 mod stream;
+mod tls;
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
+use muster_xmpp::DomainPart;
 use muster_xmpp::session::Session;
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+use self::tls::Upgrade;
+use crate::tls::Tls;
 
 /// Bytes of output above which nothing more is taken out of the mailbox: a
 /// client that does not read fills its mailbox, and is closed by its bounds.
@@ -28,6 +36,10 @@ pub(crate) struct HungUp;
 pub(crate) enum Transport {
     /// Bare TCP (RFC 6120, section 3).
     Tcp(TcpStream),
+    /// TCP on its way to TLS (RFC 6120, section 5).
+    Upgrade(Upgrade),
+    /// TLS over TCP.
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Transport {
@@ -41,7 +53,31 @@ impl Transport {
     ) -> Poll<Result<(), HungUp>> {
         match self {
             Transport::Tcp(socket) => stream::transfer(cx, socket, session, read),
+            Transport::Tls(stream) => stream::transfer(cx, stream, session, read),
+            Transport::Upgrade(upgrade) => {
+                let secured = std::task::ready!(upgrade.poll(cx))?;
+                session.secured(secured.bindings);
+                *self = Transport::Tls(Box::new(secured.stream));
+                Poll::Ready(Ok(()))
+            }
         }
+    }
+
+    /// Writes `last_words` and shakes hands; until that is done nothing is
+    /// transferred. The session learns of it by
+    /// [`Session::secured`]; a handshake that fails is a peer that hung up.
+    pub(crate) fn start_tls(
+        &mut self,
+        tls: Arc<Tls>,
+        domain: Option<DomainPart>,
+        last_words: Bytes,
+    ) {
+        *self = match std::mem::replace(self, Transport::Upgrade(Upgrade::Over)) {
+            Transport::Tcp(socket) => {
+                Transport::Upgrade(Upgrade::new(socket, tls, domain, last_words))
+            }
+            other => other,
+        };
     }
 
     /// Writes what the session said last, and ends the connection in a way by
@@ -50,6 +86,9 @@ impl Transport {
         let finished = tokio::time::timeout(LAST_WORDS, async {
             match self {
                 Transport::Tcp(socket) => stream::finish(socket, session).await,
+                Transport::Tls(stream) => stream::finish(stream, session).await,
+                // Nothing can be said in the midst of a handshake.
+                Transport::Upgrade(_) => Ok(()),
             }
         });
         if !matches!(finished.await, Ok(Ok(()))) {

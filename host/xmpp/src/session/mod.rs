@@ -270,6 +270,11 @@ impl Session {
         self.jid.as_ref()
     }
 
+    /// The virtual host that the client has opened its stream to, once it has.
+    pub fn domain(&self) -> Option<&DomainPart> {
+        self.host.as_ref()
+    }
+
     /// Answers [`Action::StartTls`]: from here on nobody can read along. A new
     /// stream begins (RFC 6120 §5.4.3.3). Ignored at any other time.
     pub fn secured(&mut self, bindings: ChannelBindings) {

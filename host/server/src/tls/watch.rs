@@ -1,0 +1,134 @@
+//! Newer certificates while the server runs, and certificates whose time ends.
+//!
+//! Owns when the files are looked at and when they are taken: a change is taken once two looks
+//! have seen the same content, so that a file that is being written, or a pair of which one half
+//! is exchanged, is not mistaken for a bad certificate. The content is compared, not the file's
+//! times, so that renames, links and mounts that are swapped underneath are all the same. A bad
+//! certificate never replaces a good one. Time is read off the wall clock, at every look.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio_util::sync::CancellationToken;
+
+use super::Tls;
+use super::certificate::{
+    Certificate, CertificateConcern, CertificateError, CertificateText, Fingerprint,
+};
+use super::context::ContextError;
+use super::store::Entry;
+
+const DAY: u64 = 24 * 60 * 60;
+
+/// What the watch knows of one virtual host's files.
+#[derive(Default)]
+struct Seen {
+    /// What the last look saw, if it differs from what was judged.
+    candidate: Option<Option<Fingerprint>>,
+    /// The content that was last found bad; `None` inside: it could not be read.
+    refused: Option<Option<Fingerprint>>,
+}
+
+/// Why a newer certificate was not taken.
+#[derive(Debug, thiserror::Error)]
+enum ReloadError {
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    #[error(transparent)]
+    Context(#[from] ContextError),
+}
+
+/// Whether a look waits for a second one before it believes what it sees.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    /// Somebody asked: what is there now is meant.
+    None,
+    OneMoreLook,
+}
+
+impl Tls {
+    /// Looks at the files of all certificates every `interval`, and at once when asked by
+    /// [`Tls::reload`], until `stop`.
+    pub(crate) async fn watch(self: Arc<Self>, interval: Duration, stop: CancellationToken) {
+        let mut seen: Vec<(&Entry, Seen)> = self
+            .certificates
+            .iter()
+            .map(|entry| (entry, Seen::default()))
+            .collect();
+        let mut told = None;
+        loop {
+            let today = today();
+            if told.replace(today) != Some(today) {
+                self.certificates.iter().for_each(tell_expiry);
+            }
+            let patience = tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.reload.notified() => Patience::None,
+                () = tokio::time::sleep(interval) => Patience::OneMoreLook,
+            };
+            for (entry, seen) in &mut seen {
+                look(entry, seen, patience).await;
+            }
+        }
+    }
+}
+
+/// The day by the wall clock, counted from the epoch.
+fn today() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.unwrap_or_default().as_secs() / DAY
+}
+
+async fn look(entry: &Entry, seen: &mut Seen, patience: Patience) {
+    let files = entry.files.clone();
+    let Ok(text) = tokio::task::spawn_blocking(move || files.read()).await else {
+        // The runtime is ending.
+        return;
+    };
+    let found = text.as_ref().ok().map(CertificateText::fingerprint);
+    if found == Some(entry.current().certificate.fingerprint) {
+        if patience == Patience::None {
+            tracing::info!(domain = %entry.domain, "the certificate is the same as before");
+        }
+        *seen = Seen::default();
+        return;
+    }
+    let known = seen.refused == Some(found);
+    let settled = seen.candidate.replace(found) == Some(found);
+    if patience == Patience::OneMoreLook && (known || !settled) {
+        return;
+    }
+    match text
+        .map_err(ReloadError::from)
+        .and_then(|text| take(entry, &text))
+    {
+        Ok(()) => *seen = Seen::default(),
+        Err(error) => {
+            seen.refused = Some(found);
+            metrics::counter!("muster_certificate_reloads_total", "outcome" => "refused")
+                .increment(1);
+            tracing::error!(domain = %entry.domain, %error, "a newer certificate was refused; the one before stays");
+        }
+    }
+}
+
+fn take(entry: &Entry, text: &CertificateText) -> Result<(), ReloadError> {
+    let certificate = Arc::new(Certificate::parse(text, &entry.files)?);
+    entry.replace(Arc::clone(&certificate))?;
+    metrics::counter!("muster_certificate_reloads_total", "outcome" => "success").increment(1);
+    tracing::info!(domain = %entry.domain, "a newer certificate is in use");
+    for concern in certificate.concerns(&entry.name, SystemTime::now()) {
+        tracing::warn!(domain = %entry.domain, "{concern}");
+    }
+    Ok(())
+}
+
+fn tell_expiry(entry: &Entry) {
+    let current = entry.current();
+    let domain = &entry.domain;
+    match current.certificate.expiry(SystemTime::now()) {
+        Some(concern @ CertificateConcern::Expired) => tracing::error!(%domain, "{concern}"),
+        Some(concern) => tracing::warn!(%domain, "{concern}"),
+        None => {}
+    }
+}
