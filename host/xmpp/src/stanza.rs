@@ -5,6 +5,10 @@
 //! what is only forwarded. There is no `from` here: the shell stamps it when it
 //! encodes (RFC 6120 §8.1.2.1), so a forged one cannot survive.
 
+mod children;
+
+pub use children::{Child, Children};
+
 use std::borrow::Cow;
 
 use jid::Jid;
@@ -279,15 +283,30 @@ impl Payload {
         self.children == 0
     }
 
+    /// The children, one after the other, without parsing what is in them.
+    pub fn iter(&self) -> Children<'_> {
+        Children::of(&self.xml, JABBER_CLIENT)
+    }
+
     /// Namespace and name of the first child, without parsing the others.
     pub fn first(&self) -> Option<(Cow<'_, str>, &str)> {
-        let tag = self.xml.strip_prefix('<')?;
-        let name = tag.get(..tag.find([' ', '/', '>'])?)?;
-        let namespace = match tag.get(name.len()..)?.strip_prefix(" xmlns=\"") {
-            Some(rest) => crate::encode::unescape(rest.get(..rest.find('"')?)?),
-            None => Cow::Borrowed(JABBER_CLIENT),
-        };
-        Some((namespace, name))
+        let first = self.iter().next()?;
+        Some((first.namespace(), first.name()))
+    }
+
+    /// The same without the children `name` in `namespace`.
+    pub fn without(&self, namespace: &str, name: &str) -> Self {
+        let (mut xml, mut children) = (String::new(), 0);
+        for child in self.iter().filter(|child| !child.is(namespace, name)) {
+            xml.push_str(child.xml());
+            children += 1;
+        }
+        Self::from_canonical(&xml, children)
+    }
+
+    /// Whether there is a child `name` in `namespace`.
+    pub fn has(&self, namespace: &str, name: &str) -> bool {
+        self.iter().any(|child| child.is(namespace, name))
     }
 
     /// Whether the first child is `name` in `namespace`.
@@ -307,6 +326,15 @@ impl Payload {
     pub fn to_element(&self) -> Result<Element, NoElement> {
         Element::from_reader_with_prefixes(self.xml.as_bytes(), JABBER_CLIENT.to_owned())
             .map_err(|_| NoElement)
+    }
+}
+
+impl<'a> IntoIterator for &'a Payload {
+    type Item = Child<'a>;
+    type IntoIter = Children<'a>;
+
+    fn into_iter(self) -> Children<'a> {
+        self.iter()
     }
 }
 
