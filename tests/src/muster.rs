@@ -25,6 +25,7 @@ pub const ANYONE: &str = "kind = \"any\"";
 #[derive(Debug, Clone)]
 pub struct Setup {
     listen: [String; 2],
+    host_keys: String,
     hosts: String,
     sections: String,
     admin: String,
@@ -36,6 +37,7 @@ impl Setup {
     pub fn new() -> Setup {
         Setup {
             listen: ["127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned()],
+            host_keys: String::new(),
             hosts: String::new(),
             sections: String::new(),
             admin: format!("tokens = [\"{TOKEN}\"]"),
@@ -51,8 +53,9 @@ impl Setup {
     /// Adds a virtual host; `auth` is the inside of its `auth` table.
     #[must_use]
     pub fn host(mut self, domain: &str, auth: &str, roster_url: &str) -> Setup {
+        let keys = &self.host_keys;
         self.hosts.push_str(&format!(
-            "[[virtual_host]]\ndomain = \"{domain}\"\n[virtual_host.auth]\n{auth}\n\
+            "[[virtual_host]]\ndomain = \"{domain}\"\n{keys}\n[virtual_host.auth]\n{auth}\n\
              [virtual_host.roster]\nplugin = \"builtin\"\nhttp_roster_url = \"{roster_url}\"\n"
         ));
         self
@@ -73,6 +76,13 @@ impl Setup {
     #[must_use]
     pub fn encrypted(mut self) -> Setup {
         self.encrypted = true;
+        self
+    }
+
+    /// Puts `keys` into every virtual host that is added from now on.
+    #[must_use]
+    pub fn host_keys(mut self, keys: &str) -> Setup {
+        keys.clone_into(&mut self.host_keys);
         self
     }
 
@@ -102,6 +112,7 @@ impl Setup {
     pub fn text(&self) -> String {
         let Setup {
             listen: [xmpp, http],
+            host_keys: _,
             hosts,
             sections,
             admin,

@@ -74,14 +74,27 @@ impl Stage {
 
     /// A stage with a host of its own, whose [`DOMAIN`] belongs to `app`.
     pub async fn around(app: Arc<App>, setup: &Setup) -> Stage {
-        let muster = Arc::new(Muster::start(setup).await);
+        Stage::on(app, Muster::start(setup).await)
+    }
+
+    /// A stage on this host, whose [`DOMAIN`] belongs to `app`.
+    pub fn on(app: Arc<App>, muster: Muster) -> Stage {
         let (xmpp, http) = (muster.xmpp(), muster.http());
         Stage {
             app,
-            muster: Some(muster),
+            muster: Some(Arc::new(muster)),
             xmpp,
             http,
             tag: String::new(),
+        }
+    }
+
+    /// The same host for other users.
+    #[must_use]
+    pub fn with_tag(&self, tag: &str) -> Stage {
+        Stage {
+            tag: tag.to_owned(),
+            ..self.clone()
         }
     }
 
@@ -186,7 +199,8 @@ impl Stage {
     }
 
     /// Waits until the last session of a user that has closed its stream is no
-    /// longer bound. The proof is a message that comes back undeliverable.
+    /// longer bound. The proof is a message that comes back undeliverable: it is
+    /// not to be kept.
     pub async fn until_offline(&self, name: &str) {
         let mut witness = self.bound("witness").await;
         loop {
@@ -194,7 +208,8 @@ impl Stage {
             let to = self.jid(name);
             witness
                 .send(format!(
-                    "<message to='{to}' id='{id}'><body>?</body></message>"
+                    "<message to='{to}' id='{id}'><body>?</body>\
+                     <no-store xmlns='urn:xmpp:hints'/></message>"
                 ))
                 .await;
             let back = witness.settle().await;

@@ -13,6 +13,8 @@ use crate::auth::Authenticator;
 pub(crate) struct VirtualHost {
     pub(crate) domain: DomainPart,
     pub(crate) auth: Authenticator,
+    /// Whether messages are kept for accounts of which nobody is there.
+    pub(crate) offline_messages: bool,
     pub(crate) plugin: Arc<Plugin>,
 }
 

@@ -4,7 +4,8 @@
 //! stream, [`router`] and [`presence`] carry what it sends to other bound
 //! resources in [`sessions`], [`rosters`] asks the plugin for contacts and
 //! pushes what changed; [`http`] hands the app's requests to the plugin, which
-//! calls back into [`rosters`]. Arrows go down only: news comes up as return
+//! calls back into [`rosters`]. Messages that nobody is there to take wait in
+//! the [`store`] ([`offline`]). Arrows go down only: news comes up as return
 //! values or as mail ([`mailbox`]).
 
 #![forbid(unsafe_code)]
@@ -21,6 +22,7 @@ mod http;
 mod limit;
 mod listener;
 mod mailbox;
+mod offline;
 mod presence;
 mod registration;
 mod rosters;

@@ -29,13 +29,23 @@ impl Router {
     }
 
     /// Delivers `stanza`, which `from` sent, to `to`. Returns the error that
-    /// the sender is owed, if any.
+    /// the sender is owed, if any; a message that nobody is there to take is
+    /// not kept.
+    pub(crate) fn deliver(&self, stanza: &Stanza, from: &FullJid, to: &Jid) -> Option<StanzaError> {
+        match self.attempt(stanza, from, to) {
+            Delivery::Done => None,
+            Delivery::Refused(error) => Some(error),
+            Delivery::Absent => owed(stanza, StanzaError::SERVICE_UNAVAILABLE),
+        }
+    }
+
+    /// Delivers `stanza`, which `from` sent, to `to`.
     ///
     /// An account that does not exist and one that is offline are one and the
     /// same here: there is no resource.
-    pub(crate) fn deliver(&self, stanza: &Stanza, from: &FullJid, to: &Jid) -> Option<StanzaError> {
+    pub(crate) fn attempt(&self, stanza: &Stanza, from: &FullJid, to: &Jid) -> Delivery {
         if !self.hosts.is_local(to) {
-            return owed(stanza, NO_SUCH_SERVER);
+            return owed(stanza, NO_SUCH_SERVER).into();
         }
         let address = to
             .resource()
@@ -61,11 +71,29 @@ impl Router {
             route
         });
         match route {
-            Route::Offline | Route::Unavailable | Route::Server => {
-                owed(stanza, StanzaError::SERVICE_UNAVAILABLE)
+            Route::Offline => Delivery::Absent,
+            Route::Unavailable | Route::Server => {
+                owed(stanza, StanzaError::SERVICE_UNAVAILABLE).into()
             }
-            Route::One(_) | Route::NonNegative | Route::Available | Route::Drop => None,
+            Route::One(_) | Route::NonNegative | Route::Available | Route::Drop => Delivery::Done,
         }
+    }
+}
+
+/// What became of a stanza.
+#[derive(Debug)]
+pub(crate) enum Delivery {
+    /// It is on its way, or nobody is to hear of its loss.
+    Done,
+    /// The sender is owed this.
+    Refused(StanzaError),
+    /// It is a message that could be kept, and nobody is there to take it.
+    Absent,
+}
+
+impl From<Option<StanzaError>> for Delivery {
+    fn from(owed: Option<StanzaError>) -> Delivery {
+        owed.map_or(Delivery::Done, Delivery::Refused)
     }
 }
 

@@ -29,6 +29,7 @@ use crate::hosts::{Hosts, VirtualHost};
 use crate::http::{self, HttpLimits, HttpState, Tokens};
 use crate::listener::accept;
 use crate::mailbox::MailboxLimits;
+use crate::offline::Offline;
 use crate::presence::Presences;
 use crate::rosters::{RefreshPort, Rosters, Source};
 use crate::router::Router;
@@ -129,9 +130,9 @@ impl Server {
         let http_admission = Admission::new(http_admission(&config.limits.http), admission::HTTP);
         let drain = config.limits.drain;
         let certificate_poll = config.limits.tls.certificate_poll;
-        let services = Arc::new(services(config).await?);
-        let stop = services.stop.clone();
         let tasks = TaskTracker::new();
+        let services = Arc::new(services(config, tasks.clone()).await?);
+        let stop = services.stop.clone();
 
         let plain = |listener| (listener, "xmpp", Beginning::Plain);
         let mut clients: Vec<_> = xmpp.into_iter().map(plain).collect();
@@ -300,7 +301,7 @@ async fn upkeep(metrics: Metrics, store: Store, stop: CancellationToken) {
 }
 
 /// Everything behind the listeners.
-async fn services(config: Config) -> Result<Services, StartError> {
+async fn services(config: Config, tasks: TaskTracker) -> Result<Services, StartError> {
     let limits = config.limits;
     let store = open_store(config.storage, limits.storage).await?;
     let tls = tls(&config.virtual_hosts, limits.tls.handshake_timeout)?;
@@ -323,6 +324,7 @@ async fn services(config: Config) -> Result<Services, StartError> {
         hosts.push(VirtualHost {
             domain: host.domain,
             auth: Authenticator::new(host.auth, secret.clone()),
+            offline_messages: host.offline_messages,
             plugin,
         });
     }
@@ -350,6 +352,13 @@ async fn services(config: Config) -> Result<Services, StartError> {
         Arc::clone(&rosters),
         Arc::clone(&router),
     ));
+    let offline = Arc::new(Offline::new(
+        store.clone(),
+        Arc::clone(&hosts),
+        Arc::clone(&sessions),
+        Arc::clone(&rosters),
+        tasks,
+    ));
     Ok(Services {
         session_config: Arc::new(session_config),
         admission: Admission::new(xmpp_admission(&limits.xmpp), admission::XMPP),
@@ -360,6 +369,7 @@ async fn services(config: Config) -> Result<Services, StartError> {
         rosters,
         router,
         presences,
+        offline,
         mailbox_limits: MailboxLimits {
             messages: limits.xmpp.mailbox_messages,
             bytes: limits.xmpp.mailbox_bytes,

@@ -9,6 +9,7 @@ use crate::admission::Admission;
 use crate::attempts::Attempts;
 use crate::hosts::Hosts;
 use crate::mailbox::MailboxLimits;
+use crate::offline::Offline;
 use crate::presence::Presences;
 use crate::rosters::Rosters;
 use crate::router::Router;
@@ -28,6 +29,7 @@ pub(crate) struct Services {
     pub(crate) rosters: Arc<Rosters>,
     pub(crate) router: Arc<Router>,
     pub(crate) presences: Arc<Presences>,
+    pub(crate) offline: Arc<Offline>,
     pub(crate) mailbox_limits: MailboxLimits,
     /// If there is a certificate.
     pub(crate) tls: Option<Arc<Tls>>,

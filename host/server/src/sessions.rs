@@ -39,6 +39,15 @@ pub(crate) struct Resource {
     pub(crate) directed: Directed,
 }
 
+impl Resource {
+    /// Available with a priority that is not negative: it takes what is sent
+    /// to the account (RFC 6121, section 4.7.2.3).
+    pub(crate) fn takes_messages(&self) -> bool {
+        let available = self.available.as_ref();
+        available.is_some_and(|presence| presence.priority >= 0)
+    }
+}
+
 const SHARDS: usize = 64;
 
 /// By bare JID as text, so that a roster item finds its contact's resources

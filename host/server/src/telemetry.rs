@@ -188,6 +188,11 @@ fn describe() {
 }
 
 fn describe_store() {
+    describe_counter!(
+        "muster_offline_messages_total",
+        Unit::Count,
+        "Messages to users of whom nobody was there, by outcome"
+    );
     describe_gauge!(
         "muster_store_available",
         Unit::Count,

@@ -7,16 +7,18 @@
 //! The way of a byte: [`session::Session::receive`] → [`decoder`] (budgets in
 //! the tokeniser) → [`stanza`] (types) → [`session`] (what this stream answers
 //! by itself) → an action for the shell, which joins [`roster`], [`presence`]
-//! and [`routing`] (pure policy) and writes with [`encode`].
+//! [`routing`] and [`offline`] (pure policy) and writes with [`encode`].
 
 #![forbid(unsafe_code)]
 
 mod address;
 pub mod bosh;
+pub mod datetime;
 pub mod decoder;
 pub mod encode;
 pub mod error;
 pub mod limits;
+pub mod offline;
 pub mod pace;
 pub mod presence;
 pub mod roster;

@@ -18,6 +18,7 @@ mod client_tokio_xmpp;
 mod compliance;
 mod document;
 mod hostile;
+mod offline;
 mod plugin_commands;
 mod predecessor;
 mod presence;

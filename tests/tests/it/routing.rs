@@ -1,8 +1,13 @@
 //! RFC 6121, section 8: every row of table 1, and the rows for presence and IQ,
 //! observed at the receivers and at the sender.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use muster_tests::app::App;
 use muster_tests::client::{Client, error_of, show};
-use muster_tests::stage::Stage;
+use muster_tests::muster::{ANYONE, Setup};
+use muster_tests::stage::{DOMAIN, Stage};
 use xmpp_parsers::minidom::Element;
 
 const TYPES: [&str; 5] = ["normal", "chat", "groupchat", "headline", "error"];
@@ -76,23 +81,45 @@ async fn fate(romeo: &mut Client, sessions: &mut [Client], id: &str, stanza: &st
     }
 }
 
+/// What nobody is there to take is kept: no answer, as of an account that does
+/// not exist.
 #[tokio::test]
 async fn messages_follow_table_1() {
-    const REFUSED: &str = "error: cancel/service-unavailable";
+    let stage = || async { Stage::shared().await };
+    follow_table_1(stage, "-").await;
+}
+
+/// Without a store it is refused.
+#[tokio::test]
+async fn messages_follow_table_1_where_none_are_kept() {
+    let app = Arc::new(App::start().await);
+    let setup =
+        Setup::new()
+            .host_keys("offline_messages = false")
+            .host(DOMAIN, ANYONE, &app.roster_url());
+    let stage = Stage::around(app, &setup).await;
+    let stages = AtomicUsize::new(0);
+    let stage = || async {
+        let number = stages.fetch_add(1, Ordering::Relaxed);
+        stage.with_tag(&format!("-{number}"))
+    };
+    follow_table_1(stage, REFUSED).await;
+}
+
+const REFUSED: &str = "error: cancel/service-unavailable";
+
+/// `absent`: what becomes of a message that could be kept.
+async fn follow_table_1(stage: impl AsyncFn() -> Stage, absent: &str) {
     // normal, chat, groupchat, headline, error
     for (account, resource, expected) in [
-        (NO_ACCOUNT, "", [REFUSED, REFUSED, REFUSED, "-", "-"]),
-        (NO_ACCOUNT, "/gone", [REFUSED, REFUSED, REFUSED, "-", "-"]),
-        (NO_ACTIVE, "", [REFUSED, REFUSED, REFUSED, "-", "-"]),
-        (NO_ACTIVE, "/gone", [REFUSED, REFUSED, REFUSED, "-", "-"]),
+        (NO_ACCOUNT, "", [absent, absent, REFUSED, "-", "-"]),
+        (NO_ACCOUNT, "/gone", [REFUSED, absent, REFUSED, "-", "-"]),
+        (NO_ACTIVE, "", [absent, absent, REFUSED, "-", "-"]),
+        (NO_ACTIVE, "/gone", [REFUSED, absent, REFUSED, "-", "-"]),
         (NO_ACTIVE, "/idle", ["idle"; 5]),
-        (ONLY_NEGATIVE, "", [REFUSED, REFUSED, REFUSED, "-", "-"]),
+        (ONLY_NEGATIVE, "", [absent, absent, REFUSED, "-", "-"]),
         (ONLY_NEGATIVE, "/phone", ["phone"; 5]),
-        (
-            ONLY_NEGATIVE,
-            "/gone",
-            [REFUSED, REFUSED, REFUSED, "-", "-"],
-        ),
+        (ONLY_NEGATIVE, "/gone", [REFUSED, absent, REFUSED, "-", "-"]),
         (
             ONE_NON_NEGATIVE,
             "",
@@ -113,7 +140,7 @@ async fn messages_follow_table_1() {
         (MORE, "/phone", ["phone"; 5]),
         (MORE, "/gone", [REFUSED, "laptop phone", REFUSED, "-", "-"]),
     ] {
-        let stage = Stage::shared().await;
+        let stage = stage().await;
         let mut sessions = assemble(&stage, account).await;
         let mut romeo = stage.bound("romeo").await;
         let to = format!("{}{resource}", stage.jid("juliet"));

@@ -73,6 +73,14 @@ impl Authenticator {
         }
     }
 
+    /// Whether it is known without asking anybody that there is such an account.
+    pub(crate) fn lists(&self, account: &BareJid) -> bool {
+        match self {
+            Authenticator::Static(users) => users.has(account),
+            Authenticator::Http(_) | Authenticator::Any => false,
+        }
+    }
+
     /// Whether `password` is the account's.
     pub(crate) async fn verify(&self, account: &BareJid, password: SecretString) -> Verdict {
         match self {

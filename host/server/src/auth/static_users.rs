@@ -125,6 +125,12 @@ impl StaticUsers {
         }
     }
 
+    /// Whether the account is one of them.
+    pub(super) fn has(&self, account: &BareJid) -> bool {
+        let name = account.node();
+        name.is_some_and(|name| self.users.contains_key(name))
+    }
+
     /// Derives the credentials of that user; or, if there is nothing to derive,
     /// some that nobody needs.
     fn derive_something(&self, name: Option<&NodePart>) {

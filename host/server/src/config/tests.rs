@@ -63,6 +63,7 @@ fn the_smallest_configuration_has_the_documented_defaults() {
     assert_eq!(config.virtual_hosts.len(), 1);
     assert_eq!(config.virtual_hosts[0].domain.as_str(), "example.test");
     assert!(matches!(config.virtual_hosts[0].auth, Auth::Any));
+    assert!(config.virtual_hosts[0].offline_messages);
     assert_eq!(config.virtual_hosts[0].roster.plugin, PluginSource::Builtin);
     assert!(config.warnings.is_empty());
 }

@@ -29,6 +29,8 @@ pub struct VirtualHost {
     pub domain: DomainPart,
     /// Who may log in.
     pub auth: Auth,
+    /// Whether messages are kept for users of whom nobody is there (XEP-0160). Default true.
+    pub offline_messages: bool,
     /// Where the rosters come from.
     pub roster: Roster,
     /// Its certificate. There is one if `xmpp.require_tls`.
@@ -98,12 +100,14 @@ impl VirtualHost {
         let mut certificates = Demand::of(xmpp, http);
         let hosts = root.sections("virtual_host", |section| {
             let domain = domain(section, &mut lines);
+            let offline_messages = section.value("offline_messages", true);
             let auth = section.section("auth", |auth| Auth::read(auth, xmpp));
             let roster = section.section("roster", Roster::read);
             let tls = HostTls::read(section, domain.as_ref(), &mut certificates);
             Some(Self {
                 domain: domain?,
                 auth: auth?,
+                offline_messages,
                 roster: roster?,
                 tls,
             })

@@ -5,6 +5,7 @@ use muster_xmpp::session::Session;
 use muster_xmpp::stanza::StanzaKind;
 use muster_xmpp::{BareJid, Jid, encode, roster};
 
+use super::backlog::Backlog;
 use crate::mailbox::{Inbox, Mail};
 use crate::registration::Registration;
 use crate::rosters::User;
@@ -13,6 +14,9 @@ use crate::rosters::User;
 pub(super) struct Bound {
     pub(super) registration: Registration,
     pub(super) inbox: Inbox,
+    /// What goes before anything in the inbox. Dropped after the registration,
+    /// since what is left of it is for the user's other resources.
+    pub(super) backlog: Option<Backlog>,
     /// Pushes so far: each has an id of its own on this stream.
     pushes: u64,
 }
@@ -22,6 +26,7 @@ impl Bound {
         Bound {
             registration,
             inbox,
+            backlog: None,
             pushes: 0,
         }
     }

@@ -6,11 +6,13 @@
 //! more is read, so a client's stanzas are handled in order (RFC 6120, section
 //! 10.1); what others send is delivered all the same.
 
+mod backlog;
 mod bound;
 
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use muster_xmpp::error::{StanzaError, StreamCondition, StreamError};
@@ -20,6 +22,7 @@ use muster_xmpp::session::{
 use muster_xmpp::stanza::{Presence, Stanza, StanzaKind};
 use muster_xmpp::{BareJid, DomainRef, FullJid, Jid, ResourcePart, encode};
 
+use self::backlog::Backlog;
 use self::bound::Bound;
 use crate::admission::Slot;
 use crate::attempts;
@@ -29,7 +32,9 @@ use crate::mailbox::{Mail, mailbox};
 use crate::presence::Presences;
 use crate::registration::Registration;
 use crate::rosters::SourceError;
+use crate::router::Delivery;
 use crate::services::Services;
+use crate::store::{StoreError, Waiting};
 use crate::telemetry;
 use crate::transport::{HungUp, OUTPUT_HIGH_WATER, Transport};
 
@@ -56,6 +61,12 @@ enum Answer {
         loaded: Result<(), SourceError>,
         then: Then,
     },
+    /// A message that nobody was there to take.
+    Kept {
+        id: Option<String>,
+        to: Option<Jid>,
+        kept: Result<(), StanzaError>,
+    },
 }
 
 /// What waits for the roster.
@@ -70,6 +81,7 @@ enum Event {
     HungUp,
     Answer(Answer),
     Mail(Mail),
+    Backlog(Result<Waiting, StoreError>),
     Overflow,
     Deadline,
     Stop,
@@ -112,6 +124,7 @@ impl Connection {
                 }
                 Event::Answer(answer) => self.answer(answer),
                 Event::Mail(mail) => self.take(mail),
+                Event::Backlog(read) => self.backlog_read(read),
                 Event::Overflow => {
                     let error = StreamError::new(StreamCondition::PolicyViolation);
                     self.session.close(Some(error.with_text(
@@ -133,6 +146,7 @@ impl Connection {
             // Nobody is left to hear the answer.
             self.pending = None;
         }
+        self.continue_backlog();
         while self.pending.is_none() {
             let action = self.session.poll(Instant::now());
             if let Some(login) = self.session.take_login() {
@@ -169,6 +183,8 @@ impl Connection {
         let deadline = wake.into_iter().flatten().min();
         let deadline = deadline.map(tokio::time::Instant::from_std);
         let awaits = pending.is_some();
+        let backlog = bound.as_ref().and_then(|it| it.backlog.as_ref());
+        let writing = backlog.is_some_and(Backlog::is_writing);
         let congested = session.output().len() >= OUTPUT_HIGH_WATER;
         tokio::select! {
             biased;
@@ -179,7 +195,10 @@ impl Connection {
                 }
                 None => Event::Transferred,
             },
-            transferred = poll_fn(|cx| transport.transfer(cx, session, !awaits)) => match transferred {
+            transferred = poll_fn(|cx| match transport.transfer(cx, session, !awaits) {
+                Poll::Pending if writing && session.output().is_empty() => Poll::Ready(Ok(())),
+                transferred => transferred,
+            }) => match transferred {
                 Ok(()) => Event::Transferred,
                 Err(HungUp) => Event::HungUp,
             },
@@ -325,6 +344,7 @@ impl Connection {
             return;
         };
         let (id, to) = (presence.id.clone(), presence.to.clone());
+        let turn = self.backlog_turn(&presence);
         let owed = self.services.presences.handle(
             registration.user(),
             registration.id(),
@@ -333,6 +353,9 @@ impl Connection {
         );
         if let Some(error) = owed {
             self.refuse(StanzaKind::Presence, id.as_deref(), to.as_ref(), &error);
+        }
+        if let Some(turn) = turn {
+            self.begin_backlog(turn);
         }
     }
 
@@ -350,8 +373,15 @@ impl Connection {
                 &own
             }
         };
-        if let Some(error) = self.services.router.deliver(stanza, from, to) {
-            self.refuse(stanza.kind(), stanza.id(), stanza.to(), &error);
+        match self.services.router.attempt(stanza, from, to) {
+            Delivery::Done => {}
+            Delivery::Refused(error) => {
+                self.refuse(stanza.kind(), stanza.id(), stanza.to(), &error);
+            }
+            Delivery::Absent => {
+                let to = to.clone();
+                self.keep(stanza, &to);
+            }
         }
     }
 
@@ -375,6 +405,11 @@ impl Connection {
             Answer::Verdict(verdict) => self.session.password_verified(verdict),
             Answer::Token(verdict) => self.session.token_verified(verdict),
             Answer::Roster { loaded, then } => self.proceed(loaded, then),
+            Answer::Kept { id, to, kept } => {
+                if let Err(error) = kept {
+                    self.refuse(StanzaKind::Message, id.as_deref(), to.as_ref(), &error);
+                }
+            }
         }
     }
 
@@ -413,6 +448,13 @@ async fn inbox_event(bound: Option<&mut Bound>, congested: bool) -> Event {
     let Some(bound) = bound else {
         return std::future::pending().await;
     };
+    if let Some(backlog) = &mut bound.backlog {
+        // What was kept goes first, so what is new waits.
+        return tokio::select! {
+            read = backlog.read() => Event::Backlog(read),
+            () = bound.inbox.overflowed() => Event::Overflow,
+        };
+    }
     if congested {
         bound.inbox.overflowed().await;
         return Event::Overflow;

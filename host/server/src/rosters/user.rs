@@ -18,6 +18,9 @@ pub(crate) struct User {
     pub(super) source: Arc<Source>,
     /// The order of the user's fetches.
     pub(super) flights: Flights,
+    /// Held by whoever hands over what was kept for the user while nobody was
+    /// there. Nothing else is locked under it but the leaf locks of `Sessions`.
+    offline_turn: Arc<tokio::sync::Mutex<()>>,
     /// Held while a resource gets the snapshot and becomes interested, while a
     /// new snapshot is put in and pushed, and while presence goes out by it.
     /// Under it only the leaf locks of `Sessions` are taken, never another
@@ -41,6 +44,7 @@ impl User {
             account,
             source,
             flights: Flights::default(),
+            offline_turn: Arc::default(),
             state: Mutex::default(),
         }
     }
@@ -48,6 +52,11 @@ impl User {
     /// The state, locked. See the rule at the field.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock()
+    }
+
+    /// The right to hand over what was kept for the user.
+    pub(crate) fn offline_turn(&self) -> Arc<tokio::sync::Mutex<()>> {
+        Arc::clone(&self.offline_turn)
     }
 
     /// The roster, if it is known.

@@ -51,8 +51,8 @@ pub enum Route {
     /// Deliver a copy to every available resource; there is at least one.
     Available,
     /// Keep it for later, or refuse it as [`Route::Unavailable`] does: nobody
-    /// is there to take it. There is no store yet, so it is refused. A store
-    /// must answer for unknown accounts as it does for known ones.
+    /// is there to take it. Unknown accounts are to be answered for as known
+    /// ones are.
     Offline,
     /// Answer `cancel/service-unavailable` (RFC 6120 §8.3.3.19).
     Unavailable,
