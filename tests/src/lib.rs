@@ -9,6 +9,7 @@
 //! - [`stage`]: what most tests use: an app, a host, users of one's own.
 //! - [`app`]: the backend that answers, stalls, lies and counts.
 //! - [`client`]: one XMPP stream, scripted, byte by byte if need be.
+//! - [`web`]: the same over WebSocket and BOSH.
 //! - [`http`]: requests and replies as bytes, for the refresh route.
 //! - [`muster`]: the host in this process; [`process`]: the built binary.
 //! - [`tls`]: certificates, and clients that trust them.
@@ -37,6 +38,7 @@ pub mod process;
 mod socket;
 pub mod stage;
 pub mod tls;
+pub mod web;
 
 /// How long a test waits for something that must happen. Nothing takes this
 /// long unless it is broken.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::request::Parts;
 use muster_plugin::Plugin;
 use muster_xmpp::{DomainPart, DomainRef, Jid};
+use url::Url;
 
 use crate::auth::Authenticator;
 
@@ -16,6 +17,8 @@ pub(crate) struct VirtualHost {
     /// Whether messages are kept for accounts of which nobody is there.
     pub(crate) offline_messages: bool,
     pub(crate) plugin: Arc<Plugin>,
+    /// Where web clients reach it, if the operator says so.
+    pub(crate) public_url: Option<Url>,
 }
 
 /// All served domains.

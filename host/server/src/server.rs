@@ -26,7 +26,7 @@ use crate::auth::Authenticator;
 use crate::clients::{self, Beginning};
 use crate::config::{self, Config, PluginSource};
 use crate::hosts::{Hosts, VirtualHost};
-use crate::http::{self, HttpLimits, HttpState, Tokens};
+use crate::http::{self, HttpLimits, HttpState, Peer, Tokens, Web, WebSettings};
 use crate::listener::accept;
 use crate::mailbox::MailboxLimits;
 use crate::offline::Offline;
@@ -104,6 +104,8 @@ pub struct Server {
     xmpp_tls_addresses: Vec<SocketAddr>,
     http_addresses: Vec<SocketAddr>,
     https_addresses: Vec<SocketAddr>,
+    web_addresses: Vec<SocketAddr>,
+    web_tls_addresses: Vec<SocketAddr>,
     services: Arc<Services>,
     tasks: TaskTracker,
     drain: Duration,
@@ -121,6 +123,8 @@ impl Server {
         let (xmpp_tls, xmpp_tls_addresses) = listen(&config.xmpp.listen_tls).await?;
         let (http, http_addresses) = listen(&config.http.listen).await?;
         let (https, https_addresses) = listen(&config.http.listen_tls).await?;
+        let (web_only, web_addresses) = listen(&config.web.listen).await?;
+        let (web_only_tls, web_tls_addresses) = listen(&config.web.listen_tls).await?;
         let tokens = Tokens::new(&config.admin.tokens, config.admin.allow_unauthenticated);
         let http_limits = HttpLimits {
             header_timeout: config.limits.http.header_timeout,
@@ -130,6 +134,7 @@ impl Server {
         let http_admission = Admission::new(http_admission(&config.limits.http), admission::HTTP);
         let drain = config.limits.drain;
         let certificate_poll = config.limits.tls.certificate_poll;
+        let web = WebSettings::of(&config);
         let tasks = TaskTracker::new();
         let services = Arc::new(services(config, tasks.clone()).await?);
         let stop = services.stop.clone();
@@ -164,14 +169,24 @@ impl Server {
             metrics: metrics.clone(),
             draining: stop.clone(),
         };
-        let router = http::router(Arc::new(state));
-        let plain = |listener| (listener, "http", None);
-        let mut surfaces: Vec<_> = http.into_iter().map(plain).collect();
-        if let Some(tls) = &services.tls {
-            let encrypted = |listener| (listener, "https", Some(Arc::clone(tls)));
-            surfaces.extend(https.into_iter().map(encrypted));
+        let web = Arc::new(Web::new(web, Arc::clone(&services), tasks.clone()));
+        // Listeners of their own take the web clients off the others.
+        let shared = web_only.is_empty() && web_only_tls.is_empty();
+        let router = http::router(Arc::new(state), shared.then(|| Arc::clone(&web)));
+        let web_router = http::web_router(web);
+        let mut surfaces = Vec::new();
+        for (plain, encrypted, router) in
+            [(http, https, router), (web_only, web_only_tls, web_router)]
+        {
+            let plain = plain.into_iter().map(|listener| (listener, "http", None));
+            surfaces.extend(plain.map(|surface| (surface, router.clone())));
+            if let Some(tls) = &services.tls {
+                let encrypted = encrypted.into_iter();
+                let encrypted = encrypted.map(|it| (it, "https", Some(Arc::clone(tls))));
+                surfaces.extend(encrypted.map(|surface| (surface, router.clone())));
+            }
         }
-        for (listener, name, tls) in surfaces {
+        for ((listener, name, tls), router) in surfaces {
             let (router, connections, draining) = (router.clone(), tasks.clone(), stop.clone());
             let admission = Arc::clone(&http_admission);
             tasks.spawn(accept(
@@ -179,9 +194,10 @@ impl Server {
                 name,
                 admission,
                 stop.clone(),
-                move |stream, _, slot| {
+                move |stream, peer, slot| {
                     let (router, draining) = (router.clone(), draining.clone());
-                    let served = serve_http(stream, tls.clone(), router, http_limits, draining);
+                    let served =
+                        serve_http(stream, peer, tls.clone(), router, http_limits, draining);
                     connections.spawn(async move {
                         served.await;
                         drop(slot);
@@ -195,6 +211,8 @@ impl Server {
             xmpp_tls_addresses,
             http_addresses,
             https_addresses,
+            web_addresses,
+            web_tls_addresses,
             services,
             tasks,
             drain,
@@ -227,6 +245,16 @@ impl Server {
         if let Some(tls) = &self.services.tls {
             tls.reload();
         }
+    }
+
+    /// Where web clients alone connect, in the order of the configuration.
+    pub fn web_addresses(&self) -> &[SocketAddr] {
+        &self.web_addresses
+    }
+
+    /// Where they connect by HTTPS, likewise.
+    pub fn web_tls_addresses(&self) -> &[SocketAddr] {
+        &self.web_tls_addresses
     }
 
     /// Drains: no new connections, `<system-shutdown/>` to every stream,
@@ -278,17 +306,26 @@ async fn listen(
 /// One connection to the HTTP side, by TLS or without.
 async fn serve_http(
     socket: TcpStream,
+    address: SocketAddr,
     tls: Option<Arc<Tls>>,
     router: axum::Router,
     limits: HttpLimits,
     draining: CancellationToken,
 ) {
     let Some(tls) = tls else {
-        return http::serve_connection(socket, router, limits, draining).await;
+        let peer = Peer {
+            address,
+            secure: false,
+        };
+        return http::serve_connection(socket, peer, router, limits, draining).await;
     };
     let secured = tls.accept_until(&draining, socket, Purpose::Https).await;
     if let Some(secured) = secured {
-        http::serve_connection(secured.stream, router, limits, draining).await;
+        let peer = Peer {
+            address,
+            secure: true,
+        };
+        http::serve_connection(secured.stream, peer, router, limits, draining).await;
     }
 }
 
@@ -326,6 +363,7 @@ async fn services(config: Config, tasks: TaskTracker) -> Result<Services, StartE
             auth: Authenticator::new(host.auth, secret.clone()),
             offline_messages: host.offline_messages,
             plugin,
+            public_url: host.public_url,
         });
     }
     let session_config = SessionConfig {

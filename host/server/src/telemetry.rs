@@ -181,6 +181,22 @@ fn describe() {
         "Changed certificates, by whether they were taken"
     );
     describe_counter!(
+        "muster_websockets_total",
+        Unit::Count,
+        "WebSockets that were asked for, by outcome"
+    );
+    describe_gauge!("muster_bosh_sessions", Unit::Count, "BOSH sessions");
+    describe_counter!(
+        "muster_bosh_sessions_ended_total",
+        Unit::Count,
+        "BOSH sessions that ended, by condition"
+    );
+    describe_counter!(
+        "muster_bosh_requests_total",
+        Unit::Count,
+        "BOSH requests, by outcome"
+    );
+    describe_counter!(
         "muster_http_connection_errors_total",
         Unit::Count,
         "HTTP connections that ended in an error"

@@ -178,7 +178,10 @@ fn push_header_attributes(out: &mut String, header: &StreamHeader<'_>) {
 pub const STREAM_END: &str = "</stream:stream>";
 
 /// The end of a framed stream (RFC 7395 §3.6).
-pub const FRAMED_END: &str = "<close xmlns=\"urn:ietf:params:xml:ns:xmpp-framing\"/>";
+///
+/// COMPAT: strophe.js and what derives from it compare the message with this
+/// very text, space included, and take any other for a lost connection.
+pub const FRAMED_END: &str = "<close xmlns=\"urn:ietf:params:xml:ns:xmpp-framing\" />";
 
 /// Appends ` name="value"`, escaped.
 pub fn push_attribute(out: &mut String, name: &str, value: &str) {

@@ -26,6 +26,7 @@ pub mod routing;
 pub mod sasl;
 pub mod session;
 pub mod stanza;
+pub mod websocket;
 
 pub use jid;
 pub use jid::{BareJid, DomainPart, DomainRef, FullJid, Jid, NodePart, ResourcePart};

@@ -34,4 +34,5 @@ mod stream;
 mod tidy;
 mod tls;
 mod url;
+mod web;
 mod xml;

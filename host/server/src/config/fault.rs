@@ -183,6 +183,12 @@ pub enum Problem {
     ListenerWithoutCertificate { key: &'static str, domain: String },
     #[error("{address} is not on loopback; logins without TLS are accepted on loopback only")]
     PlaintextBeyondLoopback { address: SocketAddr },
+    #[error("{address} is not on loopback; without TLS, web clients are served on loopback only")]
+    PlainWebBeyondLoopback { address: SocketAddr },
+    #[error("\"{text}\" is not an origin")]
+    NotAnOrigin { text: String, origin: String },
+    #[error("\"{text}\" is not a network")]
+    NotANetwork { text: String },
     #[error("{address} is listed twice")]
     RepeatedAddress { address: SocketAddr },
     #[error("without a token nobody could ask for a refresh")]
@@ -221,7 +227,7 @@ pub enum Problem {
     #[error("nobody could log in: there are neither users nor a users_file")]
     NoUsers,
     #[error(
-        "kind = \"any\" accepts every password, and [xmpp] listens on {address}, not on loopback"
+        "kind = \"any\" accepts every password, and clients can connect at {address}, which is not on loopback"
     )]
     AnyBeyondLoopback { address: SocketAddr },
     #[error(transparent)]
@@ -239,6 +245,8 @@ pub enum Problem {
     Userinfo,
     #[error("a fragment (#) is never sent to the app")]
     Fragment,
+    #[error("a query (?) has no meaning here: paths are appended to the URL")]
+    Query,
     #[error("{reason}")]
     NotATemplate { reason: TemplateError },
 }
@@ -284,6 +292,13 @@ impl Problem {
             Self::PlaintextBeyondLoopback { address } => {
                 format!("listen on \"127.0.0.1:{}\" instead", address.port())
             }
+            Self::PlainWebBeyondLoopback { .. } => {
+                "set web.listen to a loopback address, or websocket = false and bosh = false; with require_tls = true, streams must be under TLS or come from a trusted proxy that says so".into()
+            }
+            Self::NotAnOrigin { origin, .. } => {
+                format!("an origin is a scheme, a host and perhaps a port: \"{origin}\"")
+            }
+            Self::NotANetwork { .. } => "write for example \"10.0.0.0/8\" or \"127.0.0.1\"".into(),
             Self::NoToken => format!(
                 "{MAKE_A_TOKEN} and put it into tokens or into the token_file; for development on \
                  loopback, allow_unauthenticated = true does without"

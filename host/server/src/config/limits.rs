@@ -25,6 +25,8 @@ pub struct Limits {
     pub tls: TlsLimits,
     /// `[limits.http]`
     pub http: HttpLimits,
+    /// `[limits.bosh]`
+    pub bosh: BoshLimits,
     /// `[limits.backend]`
     pub backend: BackendLimits,
     /// `[limits.refresh]`
@@ -126,6 +128,24 @@ pub struct HttpLimits {
     pub body_timeout: Duration,
 }
 
+/// What one BOSH session may cost (XEP-0124). Times count in whole seconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BoshLimits {
+    /// How long a request may wait for news; a client may want less. Default 60 s.
+    pub wait: Duration,
+    /// How long a session lasts without a request. Default 45 s.
+    pub inactivity: Duration,
+    /// How long it lasts if its client says that it will be away. Default 120 s.
+    pub pause: Duration,
+    /// How often a client may ask for nothing but news while one of its requests waits for them.
+    /// Default 2 s.
+    pub polling: Duration,
+    /// Bytes of a request, and of requests that wait to be handled. Default 512 KiB.
+    pub body_bytes: usize,
+    /// Bytes of stanzas after which an answer takes no further one. Default 64 KiB.
+    pub answer_bytes: usize,
+}
+
 /// What one answer of the app may cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackendLimits {
@@ -171,6 +191,7 @@ impl Limits {
             xmpp: section.section("xmpp", XmppLimits::read),
             tls: section.section("tls", TlsLimits::read),
             http: section.section("http", HttpLimits::read),
+            bosh: section.section("bosh", BoshLimits::read),
             backend: section.section("backend", BackendLimits::read),
             refresh: section.section("refresh", RefreshLimits::read),
             plugin: section.section("plugin", PluginLimits::read),
@@ -260,6 +281,20 @@ impl HttpLimits {
     }
 }
 
+impl BoshLimits {
+    fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
+        Self {
+            wait: section.value("wait", default.wait),
+            inactivity: section.value("inactivity", default.inactivity),
+            pause: section.value("pause", default.pause),
+            polling: section.value("polling", default.polling),
+            body_bytes: section.value("body_bytes", Size(default.body_bytes)).0,
+            answer_bytes: section.value("answer_bytes", Size(default.answer_bytes)).0,
+        }
+    }
+}
+
 impl BackendLimits {
     fn read(section: &mut Section<'_>) -> Self {
         let default = Self::default();
@@ -309,6 +344,7 @@ impl Default for Limits {
             xmpp: XmppLimits::default(),
             tls: TlsLimits::default(),
             http: HttpLimits::default(),
+            bosh: BoshLimits::default(),
             backend: BackendLimits::default(),
             refresh: RefreshLimits::default(),
             plugin: PluginLimits::default(),
@@ -374,6 +410,19 @@ impl Default for HttpLimits {
             names: 10_000,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for BoshLimits {
+    fn default() -> Self {
+        Self {
+            wait: Duration::from_secs(60),
+            inactivity: Duration::from_secs(45),
+            pause: Duration::from_secs(120),
+            polling: Duration::from_secs(2),
+            body_bytes: 512 * KIB,
+            answer_bytes: 64 * KIB,
         }
     }
 }

@@ -66,7 +66,7 @@ pub enum LogFormat {
 
 impl Xmpp {
     pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
-        let Listen { plain, tls } = Listen::read(section, ([127, 0, 0, 1], 5222).into());
+        let Listen { plain, tls } = Listen::read(section, Some(([127, 0, 0, 1], 5222).into()));
         let require_tls = section.value("require_tls", true);
         if !require_tls {
             for Located { value, place } in plain.iter().flatten() {
@@ -91,7 +91,7 @@ impl Xmpp {
 
 impl Http {
     pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
-        let Listen { plain, tls } = Listen::read(section, ([127, 0, 0, 1], 5280).into());
+        let Listen { plain, tls } = Listen::read(section, Some(([127, 0, 0, 1], 5280).into()));
         Some(Self {
             listen: values(plain?),
             listen_tls: values(tls?),
@@ -183,14 +183,15 @@ impl Log {
 }
 
 /// The addresses of a section; `None` where they are not usable.
-struct Listen {
-    plain: Option<Vec<Located<SocketAddr>>>,
-    tls: Option<Vec<Located<SocketAddr>>>,
+pub(super) struct Listen {
+    pub(super) plain: Option<Vec<Located<SocketAddr>>>,
+    pub(super) tls: Option<Vec<Located<SocketAddr>>>,
 }
 
 impl Listen {
-    /// Reads `listen`, which without the key is `default`, and `listen_tls`.
-    fn read(section: &mut Section<'_>, default: SocketAddr) -> Self {
+    /// Reads `listen`, which without the key is `default`, and `listen_tls`. Without a default
+    /// both may be empty.
+    pub(super) fn read(section: &mut Section<'_>, default: Option<SocketAddr>) -> Self {
         let stated = section.has("listen");
         let plain = section.list::<SocketAddr>("listen");
         let tls = if section.has("listen_tls") {
@@ -201,14 +202,14 @@ impl Listen {
         };
         let place = section.place("listen");
         let plain = match plain {
-            None if !stated => Some(vec![Located {
-                value: default,
+            None if !stated => Some(Vec::from_iter(default.map(|value| Located {
+                value,
                 place: place.clone(),
-            }]),
+            }))),
             plain => plain,
         };
         if let (Some(plain), Some(tls)) = (&plain, &tls) {
-            if plain.is_empty() && tls.is_empty() {
+            if plain.is_empty() && tls.is_empty() && default.is_some() {
                 section.error(&place, Problem::Empty);
             }
             let all: Vec<_> = plain.iter().chain(tls).collect();
@@ -225,12 +226,14 @@ impl Listen {
     }
 }
 
-fn beyond_loopback<'a>(mut addresses: impl Iterator<Item = &'a SocketAddr>) -> Option<SocketAddr> {
+pub(super) fn beyond_loopback<'a>(
+    mut addresses: impl Iterator<Item = &'a SocketAddr>,
+) -> Option<SocketAddr> {
     addresses
         .find(|address| !address.ip().is_loopback())
         .copied()
 }
 
-fn values<T>(located: Vec<Located<T>>) -> Vec<T> {
+pub(super) fn values<T>(located: Vec<Located<T>>) -> Vec<T> {
     located.into_iter().map(|found| found.value).collect()
 }

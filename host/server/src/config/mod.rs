@@ -17,6 +17,7 @@ mod tls;
 pub mod users_file;
 
 mod virtual_host;
+mod web;
 
 use std::path::{Path, PathBuf};
 
@@ -24,14 +25,15 @@ use zeroize::Zeroizing;
 
 pub use fault::{Fault, Faults, Position, Problem, Severity};
 pub use limits::{
-    BackendLimits, HttpLimits, Limits, PluginLimits, RateLimits, RefreshLimits, StanzaLimits,
-    TlsLimits, XmppLimits,
+    BackendLimits, BoshLimits, HttpLimits, Limits, PluginLimits, RateLimits, RefreshLimits,
+    StanzaLimits, TlsLimits, XmppLimits,
 };
 pub use listeners::{Admin, Http, Log, LogFormat, Xmpp};
 pub use storage::{Storage, StorageLimits};
 
 pub use tls::HostTls;
 pub use virtual_host::{Auth, Credential, PluginSource, Roster, VirtualHost};
+pub use web::{Origins, Web};
 
 use reader::Document;
 
@@ -42,6 +44,8 @@ pub struct Config {
     pub xmpp: Xmpp,
     /// `[http]`: where the app and the operator connect.
     pub http: Http,
+    /// `[web]`: what is there for web clients.
+    pub web: Web,
     /// `[admin]`: who may ask for a refresh.
     pub admin: Admin,
     /// `[[virtual_host]]`, at least one, in the order of the file; domains are unique.
@@ -94,14 +98,17 @@ impl Config {
         document.root(|root| {
             let xmpp = root.section("xmpp", Xmpp::read);
             let http = root.section("http", Http::read);
+            let web = root.section("web", |web| Web::read(web, xmpp.as_ref(), http.as_ref()));
             let admin = root.section("admin", |admin| Admin::read(admin, http.as_ref()));
             let storage = root.section("storage", Storage::read);
             let limits = root.section("limits", Limits::read);
             let log = root.section("log", Log::read);
-            let virtual_hosts = VirtualHost::read_all(root, xmpp.as_ref(), http.as_ref());
+            let virtual_hosts =
+                VirtualHost::read_all(root, xmpp.as_ref(), http.as_ref(), web.as_ref());
             Some(Self {
                 xmpp: xmpp?,
                 http: http?,
+                web: web?,
                 admin: admin?,
                 virtual_hosts: virtual_hosts?,
                 storage,

@@ -180,11 +180,11 @@ fn each_rule_has_its_words() {
                 AUTH,
                 "auth = { kind = \"any\" }\ntls = { certificate = \"missing.crt\", key = \"missing.key\" }",
             ),
-            "7:21: error: virtual_host[0].tls.certificate: cannot read missing.crt: No such file or directory (os error 2)",
+            "7:23: error: virtual_host[0].tls.certificate: cannot read missing.crt: No such file or directory (os error 2)",
         ),
         (
             with(TLS, beyond),
-            "2:41: error: xmpp.listen[0]: 192.0.2.1:5222 is not on loopback; logins without TLS are accepted on loopback only\n    help: listen on \"127.0.0.1:5222\" instead\n6:17: error: virtual_host[0].auth.kind: kind = \"any\" accepts every password, and [xmpp] listens on 192.0.2.1:5222, not on loopback\n    help: use kind = \"static\" or kind = \"http\"",
+            "2:41: error: xmpp.listen[0]: 192.0.2.1:5222 is not on loopback; logins without TLS are accepted on loopback only\n    help: listen on \"127.0.0.1:5222\" instead\n6:17: error: virtual_host[0].auth.kind: kind = \"any\" accepts every password, and clients can connect at 192.0.2.1:5222, which is not on loopback\n    help: use kind = \"static\" or kind = \"http\"",
         ),
         (
             with(TLS, "xmpp = { require_tls = false, listen = [] }"),
@@ -204,9 +204,37 @@ fn each_rule_has_its_words() {
         (
             with(
                 TOKENS,
-                "admin.allow_unauthenticated = true\nhttp.listen = [\"0.0.0.0:5280\"]",
+                "admin.allow_unauthenticated = true\nhttp.listen = [\"0.0.0.0:5280\"]\nweb = { websocket = false, bosh = false }",
             ),
             "3:31: error: admin.allow_unauthenticated: [http] listens on 0.0.0.0:5280, which is not on loopback; without a token only loopback is accepted\n    help: set allow_unauthenticated = false and a token; make one with `openssl rand -hex 32`",
+        ),
+        (
+            with(
+                AUTH,
+                "auth = { kind = \"any\" }\npublic_url = \"https://a.test/?b\"",
+            ),
+            "7:14: error: virtual_host[0].public_url: a query (?) has no meaning here: paths are appended to the URL",
+        ),
+        (
+            with(
+                TOKENS,
+                "admin.tokens = [\"0123456789abcdef\"]\nhttp.listen = [\"192.0.2.1:5280\"]",
+            ),
+            "1:1: error: web.listen: 192.0.2.1:5280 is not on loopback; without TLS, web clients are served on loopback only\n    help: set web.listen to a loopback address, or websocket = false and bosh = false; with require_tls = true, streams must be under TLS or come from a trusted proxy that says so",
+        ),
+        (
+            with(
+                TOKENS,
+                "admin.tokens = [\"0123456789abcdef\"]\nweb.origins = [\"https://a.test/b\"]",
+            ),
+            "4:16: error: web.origins[0]: \"https://a.test/b\" is not an origin\n    help: an origin is a scheme, a host and perhaps a port: \"https://a.test\"",
+        ),
+        (
+            with(
+                TOKENS,
+                "admin.tokens = [\"0123456789abcdef\"]\nweb.trusted_proxies = [\"nginx\"]",
+            ),
+            "4:24: error: web.trusted_proxies[0]: \"nginx\" is not a network\n    help: write for example \"10.0.0.0/8\" or \"127.0.0.1\"",
         ),
         (
             with(

@@ -13,6 +13,7 @@ use super::fault::{Place, Problem};
 use super::listeners::{Http, Xmpp};
 use super::reader::{Located, Section};
 use super::secret_file;
+use super::web::Web;
 use crate::tls::{Certificate, CertificateFiles, network_name};
 
 /// `[virtual_host.tls]`
@@ -90,10 +91,11 @@ pub(super) struct Demand {
 }
 
 impl Demand {
-    pub(super) fn of(xmpp: Option<&Xmpp>, http: Option<&Http>) -> Self {
-        let listener = match (xmpp, http) {
-            (Some(xmpp), _) if !xmpp.listen_tls.is_empty() => Some("xmpp.listen_tls"),
-            (_, Some(http)) if !http.listen_tls.is_empty() => Some("http.listen_tls"),
+    pub(super) fn of(xmpp: Option<&Xmpp>, http: Option<&Http>, web: Option<&Web>) -> Self {
+        let listener = match (xmpp, http, web) {
+            (Some(xmpp), ..) if !xmpp.listen_tls.is_empty() => Some("xmpp.listen_tls"),
+            (_, Some(http), _) if !http.listen_tls.is_empty() => Some("http.listen_tls"),
+            (_, _, Some(web)) if !web.listen_tls.is_empty() => Some("web.listen_tls"),
             _ => None,
         };
         Self {

@@ -4,6 +4,7 @@
 //! loopback. Names are prepared here as RFC 7622 wants, so that they compare as bytes later.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use super::fault::{Place, Problem};
 use super::listeners::{Http, Xmpp};
 use super::reader::{Located, Section};
 use super::tls::{Demand, HostTls};
+use super::web::Web;
 use super::{secret_file, users_file};
 
 /// One XMPP domain.
@@ -27,6 +29,9 @@ use super::{secret_file, users_file};
 pub struct VirtualHost {
     /// The domain (RFC 7622 §3.2); unique in the configuration.
     pub domain: DomainPart,
+    /// Where web clients reach it (`https://chat.example.com`), for host-meta; without it the
+    /// address that the request names.
+    pub public_url: Option<Url>,
     /// Who may log in.
     pub auth: Auth,
     /// Whether messages are kept for users of whom nobody is there (XEP-0160). Default true.
@@ -95,17 +100,22 @@ impl VirtualHost {
         root: &mut Section<'_>,
         xmpp: Option<&Xmpp>,
         http: Option<&Http>,
+        web: Option<&Web>,
     ) -> Option<Vec<Self>> {
         let mut lines = HashMap::new();
-        let mut certificates = Demand::of(xmpp, http);
+        let mut certificates = Demand::of(xmpp, http, web);
+        let web = http.and_then(|http| web?.beyond_loopback(http));
+        let public = xmpp.and_then(Xmpp::beyond_loopback).or(web);
         let hosts = root.sections("virtual_host", |section| {
             let domain = domain(section, &mut lines);
+            let public_url = public_url(section);
             let offline_messages = section.value("offline_messages", true);
-            let auth = section.section("auth", |auth| Auth::read(auth, xmpp));
+            let auth = section.section("auth", |auth| Auth::read(auth, public));
             let roster = section.section("roster", Roster::read);
             let tls = HostTls::read(section, domain.as_ref(), &mut certificates);
             Some(Self {
                 domain: domain?,
+                public_url,
                 auth: auth?,
                 offline_messages,
                 roster: roster?,
@@ -140,6 +150,16 @@ fn domain(section: &mut Section<'_>, lines: &mut HashMap<DomainPart, usize>) -> 
     Some(domain)
 }
 
+/// A path is accepted: a proxy may serve the routes below one.
+fn public_url(section: &mut Section<'_>) -> Option<Url> {
+    let Located { value: url, place } = section.located::<Url>("public_url")?;
+    check_http(section, &url, &place);
+    if url.query().is_some() {
+        section.error(&place, Problem::Query);
+    }
+    Some(url)
+}
+
 /// The kinds of `auth`, and which keys belong to which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -161,7 +181,8 @@ impl Kind {
 }
 
 impl Auth {
-    fn read(section: &mut Section<'_>, xmpp: Option<&Xmpp>) -> Option<Self> {
+    /// `public` is an address at which others than this machine can log in.
+    fn read(section: &mut Section<'_>, public: Option<SocketAddr>) -> Option<Self> {
         if !section.has("kind") {
             section.missing("kind", "kind = \"static\"");
         }
@@ -191,7 +212,7 @@ impl Auth {
                 Some(Self::Http { url, timeout })
             }
             Kind::Any => {
-                if let Some(address) = xmpp.and_then(Xmpp::beyond_loopback) {
+                if let Some(address) = public {
                     section.error(
                         &section.place("kind"),
                         Problem::AnyBeyondLoopback { address },

@@ -11,13 +11,12 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use muster_plugin::HandleError;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::{HttpState, answer};
+use super::{HttpState, answer, body};
 use crate::hosts::VirtualHost;
 
 /// Who may call: the digests of the operator's tokens.
@@ -85,49 +84,16 @@ pub(crate) async fn handle(State(state): State<Arc<HttpState>>, request: Request
             "several virtual hosts are served here: name one by the Host header",
         );
     };
-    let body = match read_body(&head.headers, body, &state).await {
+    let limits = state.limits;
+    let read = body::read(&head.headers, body, limits.body_bytes, limits.body_timeout);
+    let body = match read.await {
         Ok(body) => body,
-        Err(refusal) => return refusal,
+        Err(fault) => return fault.answer("; send the users in several requests"),
     };
     // The plugin sees the request, never the credentials.
     head.headers.remove(header::AUTHORIZATION);
     head.headers.remove(header::COOKIE);
     hand_over(&host, http::Request::from_parts(head, body)).await
-}
-
-/// The whole body, within the size and the time that are allowed.
-async fn read_body(headers: &HeaderMap, body: Body, state: &HttpState) -> Result<Bytes, Response> {
-    let limits = state.limits;
-    let too_large = || {
-        let message = format!(
-            "the body is larger than {} bytes; send the users in several requests",
-            limits.body_bytes
-        );
-        answer::error_and_close(StatusCode::PAYLOAD_TOO_LARGE, &message)
-    };
-    let announced = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|bytes| bytes > limits.body_bytes as u64) {
-        return Err(too_large());
-    }
-    let collected = tokio::time::timeout(
-        limits.body_timeout,
-        Limited::new(body, limits.body_bytes).collect(),
-    )
-    .await;
-    match collected {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(answer::error_and_close(
-            StatusCode::BAD_REQUEST,
-            "the body could not be read to its end",
-        )),
-        Err(_) => Err(answer::error_and_close(
-            StatusCode::REQUEST_TIMEOUT,
-            "the body did not arrive in time",
-        )),
-    }
 }
 
 async fn hand_over(host: &VirtualHost, request: http::Request<Bytes>) -> Response {

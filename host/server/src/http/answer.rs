@@ -43,7 +43,7 @@ pub(crate) fn unauthorized() -> Response {
 pub(crate) async fn not_found() -> Response {
     error(
         StatusCode::NOT_FOUND,
-        "no such path; Muster serves /roster_admin/refresh, /healthz, /readyz and /metrics",
+        "no such path; Muster serves /roster_admin/refresh, /healthz, /readyz, /metrics and, unless they are switched off or elsewhere, /xmpp-websocket and /http-bind",
     )
 }
 

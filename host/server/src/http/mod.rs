@@ -1,12 +1,22 @@
-//! The HTTP side: what the app's backend and the operator's tools call.
+//! The HTTP side: what the app's backend, the operator's tools and web clients
+//! call.
 //!
 //! Owns the listener's protocol limits and the routes; hands everything under
-//! `/roster_admin/` to [`admin`] and answers health and metrics itself. Does
-//! not know what a roster is.
+//! `/roster_admin/` to [`admin`] and answers health and metrics itself; beside
+//! them are the routes of web clients ([`web`]). Does not know what a roster
+//! is.
 
 mod admin;
 mod answer;
+mod body;
+mod bosh;
+mod client;
 mod health;
+mod host_meta;
+mod origin;
+mod sessions;
+mod web;
+mod websocket;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +24,16 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{any, get};
+use hyper::body::Incoming;
+use hyper::service::Service as _;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::admin::Tokens;
+pub(crate) use self::client::Peer;
+pub(crate) use self::web::{Web, WebSettings, router as web_router};
 use crate::hosts::Hosts;
 use crate::telemetry::Metrics;
 
@@ -44,18 +58,20 @@ pub(crate) struct HttpState {
     pub(crate) draining: CancellationToken,
 }
 
-/// The routes of the HTTP surface.
-pub(crate) fn router(state: Arc<HttpState>) -> Router {
-    Router::new()
+/// The routes of the app and the operator, and those of `web` if there are any.
+pub(crate) fn router(state: Arc<HttpState>, web: Option<Arc<Web>>) -> Router {
+    let own = Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
         .route("/roster_admin/{*path}", any(admin::handle))
-        .fallback(answer::not_found)
-        .method_not_allowed_fallback(answer::method_not_allowed)
         // `admin` bounds the body itself, with the agreed JSON answer.
         .layer(DefaultBodyLimit::disable())
-        .with_state(state)
+        .with_state(state);
+    web.map_or_else(Router::new, web::routes)
+        .merge(own)
+        .fallback(answer::not_found)
+        .method_not_allowed_fallback(answer::method_not_allowed)
 }
 
 /// Serves one HTTP connection until the peer is done, a bound is exceeded, or
@@ -65,18 +81,26 @@ pub(crate) fn router(state: Arc<HttpState>) -> Router {
 /// answered by hyper with 400, 408 or 431 and end the connection.
 pub(crate) async fn serve_connection<S>(
     stream: S,
+    peer: Peer,
     router: Router,
     limits: HttpLimits,
     draining: CancellationToken,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let service = TowerToHyperService::new(router);
+    let service = hyper::service::service_fn(move |mut request: http::Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        service.call(request)
+    });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_headers(64)
         .max_buf_size(64 * 1024)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service)
+        // To WebSocket; what comes after it is not ours.
+        .with_upgrades();
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

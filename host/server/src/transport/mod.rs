@@ -4,8 +4,10 @@
 //! Owns the sockets, the size of the buffers around them and the manner of
 //! their end. Knows nothing of what the bytes say, nor who the client is.
 
+pub(crate) mod bosh;
 mod stream;
 mod tls;
+pub(crate) mod websocket;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -19,6 +21,9 @@ use tokio_rustls::server::TlsStream;
 
 use self::tls::Upgrade;
 use crate::tls::Tls;
+
+use self::bosh::Bosh;
+use self::websocket::WebSocket;
 
 /// Bytes of output above which nothing more is taken out of the mailbox: a
 /// client that does not read fills its mailbox, and is closed by its bounds.
@@ -40,6 +45,10 @@ pub(crate) enum Transport {
     Upgrade(Upgrade),
     /// TLS over TCP.
     Tls(Box<TlsStream<TcpStream>>),
+    /// An HTTP connection that was upgraded (RFC 7395).
+    WebSocket(Box<WebSocket>),
+    /// HTTP requests (XEP-0124).
+    Bosh(Box<Bosh>),
 }
 
 impl Transport {
@@ -60,6 +69,8 @@ impl Transport {
                 *self = Transport::Tls(Box::new(secured.stream));
                 Poll::Ready(Ok(()))
             }
+            Transport::WebSocket(socket) => socket.transfer(cx, session, read),
+            Transport::Bosh(requests) => requests.transfer(cx, session, read),
         }
     }
 
@@ -89,6 +100,8 @@ impl Transport {
                 Transport::Tls(stream) => stream::finish(stream, session).await,
                 // Nothing can be said in the midst of a handshake.
                 Transport::Upgrade(_) => Ok(()),
+                Transport::WebSocket(socket) => socket.finish(session).await,
+                Transport::Bosh(requests) => requests.finish(session).await,
             }
         });
         if !matches!(finished.await, Ok(Ok(()))) {

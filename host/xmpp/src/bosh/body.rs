@@ -114,6 +114,9 @@ impl Body {
             };
             body.set(namespace, name, value)?;
         }
+        // What the schema of XEP-0206 §9 has as the default.
+        let version = &mut body.open.version;
+        version.get_or_insert_with(|| "1.0".to_owned());
         match body.rid {
             1..=LAST_RID => Ok(body),
             _ => Err(BodyFault::Rid),

@@ -261,7 +261,10 @@ impl<R> Machine<R> {
             since: now,
         });
         if body.purpose == Purpose::Restart {
-            self.inputs.push_back(Input::Open(body.open));
+            let mut open = body.open;
+            // Asked for, but not demanded (XEP-0206 §5).
+            open.to = open.to.or_else(|| self.terms.from.clone());
+            self.inputs.push_back(Input::Open(open));
         }
         if !body.content.is_empty() {
             self.inputs.push_back(Input::Content(body.content));

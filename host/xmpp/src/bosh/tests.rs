@@ -308,21 +308,20 @@ fn a_pause_gives_everything_back_and_time_to_return() {
 #[test]
 fn a_restart_opens_a_stream() {
     let now = Instant::now();
-    let mut machine = begun(now);
-    machine.receive(
-        with(
-            101,
-            "xmpp:restart='true' to='example.test' xmpp:version='1.0'",
-        ),
-        "a",
-        now,
-    );
-    let open = StreamOpen {
-        to: Some("example.test".to_owned()),
-        version: Some("1.0".to_owned()),
-        ..StreamOpen::default()
-    };
-    assert_eq!(inputs(&mut machine), [Input::Open(open)]);
+    for attributes in ["to='example.test' xmpp:version='1.0'", ""] {
+        let mut machine = begun(now);
+        machine.receive(
+            with(101, &format!("xmpp:restart='true' {attributes}")),
+            "a",
+            now,
+        );
+        let open = StreamOpen {
+            to: Some("example.test".to_owned()),
+            version: Some("1.0".to_owned()),
+            ..StreamOpen::default()
+        };
+        assert_eq!(inputs(&mut machine), [Input::Open(open)]);
+    }
 }
 
 #[test]

@@ -170,6 +170,11 @@ impl Decoder {
         self.limits = limits;
     }
 
+    /// The bounds of the next element.
+    pub fn limits(&self) -> StanzaLimits {
+        self.limits
+    }
+
     /// Expects a new stream, after SASL (RFC 6120 §6.4.6). What is buffered
     /// belongs to it.
     pub fn restart(&mut self) {

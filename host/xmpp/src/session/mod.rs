@@ -65,7 +65,7 @@ pub struct Session {
     /// How the last SASL exchange ended, until the shell has asked.
     login: Option<Result<(), Failure>>,
     /// Why we ended the stream.
-    closed_by: Option<StreamCondition>,
+    closed_by: Option<StreamError>,
     deadline: Option<Instant>,
 }
 
@@ -206,6 +206,11 @@ impl Session {
             && self.decoder.buffered() < self.config.limits.read_ahead_bytes
     }
 
+    /// Bytes that a frame may have at this point: those of a stanza.
+    pub fn frame_bytes(&self) -> usize {
+        self.decoder.limits().bytes
+    }
+
     /// Until when a resource has to be bound; `None` once it is.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
@@ -232,10 +237,13 @@ impl Session {
         // error (RFC 6120 §4.9.1.2).
         self.open_stream();
         if let Some(error) = &error {
-            encode::push_stream_error(&mut self.scratch, error);
-            self.flush();
-            self.closed_by = Some(error.condition);
+            // BOSH has a wrapper of its own for it (XEP-0206 §6).
+            if self.output.framing() != Framing::Bosh {
+                encode::push_stream_error(&mut self.scratch, error);
+                self.flush();
+            }
         }
+        self.closed_by = error;
         self.scratch.push_str(match self.output.framing() {
             Framing::Stream => encode::STREAM_END,
             Framing::WebSocket => encode::FRAMED_END,
@@ -255,7 +263,13 @@ impl Session {
     /// The condition with which this side ended the stream, if it was an error:
     /// for the log and the metrics.
     pub fn closed_by(&self) -> Option<StreamCondition> {
-        self.closed_by
+        self.error().map(|error| error.condition)
+    }
+
+    /// The error with which this side ended the stream, if it was one: for
+    /// [`Framing::Bosh`], where it is not part of the output.
+    pub fn error(&self) -> Option<&StreamError> {
+        self.closed_by.as_ref()
     }
 
     /// How a SASL exchange ended since this was last asked: for the log and
