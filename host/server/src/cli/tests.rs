@@ -53,6 +53,42 @@ fn exit_codes_are_those_of_sysexits() {
     assert!(!Path::new(&users).exists());
 }
 
+#[test]
+fn a_self_signed_certificate_is_what_a_server_takes() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().to_str().unwrap();
+    let make = |domain: &str| muster(&["cert", "self-signed", domain, "--out", out]);
+    assert_eq!(make("example.test"), ExitCode::SUCCESS);
+    let (certificate, key) = (
+        directory.path().join("example.test.crt"),
+        directory.path().join("example.test.key"),
+    );
+    let mode = std::fs::metadata(&key).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    let config = directory.path().join("muster.toml");
+    let text = "admin.tokens = [\"0123456789abcdef\"]\n[[virtual_host]]\ndomain = \"example.test\"\n\
+        auth = { kind = \"static\", users = { john = \"secret\" } }\n\
+        roster.http_roster_url = \"http://127.0.0.1:8080/contacts/%s\"\n\
+        [virtual_host.tls]\ncertificate = \"example.test.crt\"\nkey = \"example.test.key\"\n";
+    std::fs::write(&config, text).unwrap();
+    let config = crate::config::Config::load(&config).unwrap();
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+
+    // Neither of the two is replaced by another one.
+    let before = std::fs::read(&key).unwrap();
+    assert_eq!(make("example.test"), ExitCode::from(74));
+    std::fs::rename(&key, directory.path().join("elsewhere")).unwrap();
+    assert_eq!(make("example.test"), ExitCode::from(74));
+    assert!(!key.exists() && certificate.exists());
+    assert_eq!(
+        std::fs::read(directory.path().join("elsewhere")).unwrap(),
+        before
+    );
+    assert_eq!(make("no domain"), ExitCode::from(65));
+}
+
 /// Answers like the refresh route: john is fine, nobody else is.
 async fn server() -> std::net::SocketAddr {
     use axum::extract::Path;

@@ -139,3 +139,6 @@ fn exporter(connection: &ServerConnection) -> Option<Box<Zeroizing<[u8; 32]>>> {
     let secret = connection.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b""));
     secret.ok().map(|secret| Box::new(Zeroizing::new(secret)))
 }
+
+#[cfg(test)]
+mod tests;
