@@ -249,6 +249,19 @@ async fn silence_in_a_handshake_is_ended() {
     assert!(scene.metric(timeouts).await >= 1.0);
 }
 
+/// Row 15: the place of a handshake that was ended is free again.
+#[tokio::test]
+async fn an_ended_handshake_frees_its_place() {
+    let sections =
+        "[limits.tls]\nhandshake_timeout = \"200ms\"\n[limits.xmpp]\nunauthenticated = 1";
+    let scene = Scene::new(sections).await;
+    let mut silent = Client::connect(scene.muster.xmpp_tls(), DOMAIN).await;
+    let mut second = Client::connect(scene.muster.xmpp_tls(), DOMAIN).await;
+    assert!(matches!(second.receive().await, Received::End), "no place");
+    assert!(matches!(silent.receive().await, Received::End));
+    until_shown(scene.muster.xmpp(), &scene.first).await;
+}
+
 /// A ClientHello of TLS 1.1 with its usual suites: the answer is the alert
 /// `protocol_version` (RFC 8446, section 6.2), not a handshake.
 #[tokio::test]
@@ -335,13 +348,17 @@ async fn a_stop_waits_for_no_handshake() {
     within("the stop", stop).await.expect("no panic");
 }
 
-/// Tries until the host shows `identity`.
+/// Tries until the host lets a client in and shows it `identity`.
 async fn until_shown(address: std::net::SocketAddr, identity: &Identity) {
     let trust = Trust::only_in(&[identity]);
     let shown = async {
         loop {
             let mut client = Client::connect(address, DOMAIN).await;
-            client.open().await;
+            client.send_header(&header(DOMAIN)).await;
+            let Received::Open(_) = client.receive().await else {
+                continue;
+            };
+            client.element("features").await;
             if client.starttls(b"", &trust).await.is_ok() {
                 return;
             }

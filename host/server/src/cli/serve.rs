@@ -5,7 +5,7 @@ use std::path::Path;
 use sd_notify::NotifyState;
 
 use super::failure::Failure;
-use super::signals::Signals;
+use super::signals::{Hangups, Signals};
 use super::{logging, runtime};
 use crate::Server;
 use crate::config::Config;
@@ -26,6 +26,7 @@ pub(super) fn run(path: &Path) -> Result<(), Failure> {
 async fn serve(config: Config) -> Result<(), Failure> {
     // Before the start, so that a signal in the midst of it is not lost.
     let mut signals = Signals::new()?;
+    let mut hangups = Hangups::new()?;
     let server = tokio::select! {
         server = Server::start(config) => server?,
         _ = signals.next() => return Ok(()),
@@ -44,12 +45,15 @@ async fn serve(config: Config) -> Result<(), Failure> {
     }
     notify(NotifyState::Ready);
 
-    let signal = signals
-        .next_or(|| {
-            tracing::info!("SIGHUP: reading the certificates again");
-            server.reload();
-        })
-        .await;
+    let signal = loop {
+        tokio::select! {
+            signal = signals.next() => break signal,
+            () = hangups.next() => {
+                tracing::info!("SIGHUP: reading the certificates again");
+                server.reload();
+            }
+        }
+    };
     tracing::info!(signal, "stopping");
     notify(NotifyState::Stopping);
     drain(server, &mut signals).await;

@@ -4,11 +4,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::failure::Failure;
 
-/// What is asked of the process.
+/// What asks the process to stop.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    hangup: Signal,
 }
 
 impl Signals {
@@ -18,7 +17,6 @@ impl Signals {
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
-            hangup: listen(SignalKind::hangup())?,
         })
     }
 
@@ -29,15 +27,21 @@ impl Signals {
             _ = self.interrupt.recv() => "SIGINT",
         }
     }
+}
 
-    /// As [`Self::next`]; does `reload` for every SIGHUP that comes before.
-    pub(super) async fn next_or(&mut self, reload: impl Fn()) -> &'static str {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return "SIGTERM",
-                _ = self.interrupt.recv() => return "SIGINT",
-                _ = self.hangup.recv() => reload(),
-            }
-        }
+/// What asks the process to read its files again. Without one of these SIGHUP ends the process, as
+/// it should when the terminal of a program in the foreground is closed.
+pub(super) struct Hangups(Signal);
+
+impl Hangups {
+    /// Takes the signal from now on; must run inside a runtime.
+    pub(super) fn new() -> Result<Self, Failure> {
+        let hangup = signal(SignalKind::hangup()).map_err(Failure::Signals)?;
+        Ok(Self(hangup))
+    }
+
+    /// The next one.
+    pub(super) async fn next(&mut self) {
+        self.0.recv().await;
     }
 }
