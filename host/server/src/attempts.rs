@@ -1,76 +1,99 @@
-//! Failed logins by address: who fails too often waits before each further
-//! attempt.
+//! Who tries too often waits before each further attempt: addresses whose logins
+//! fail, and accounts that log in again and again.
 //!
 //! Owns the count and the delay. An account is never locked: whoever guesses
-//! passwords from one address cannot keep the account's owner out from another.
+//! passwords from one address cannot keep the account's owner out from another,
+//! and only those who know the password can make an account wait.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
+use muster_xmpp::BareJid;
 use parking_lot::Mutex;
 
-/// The span over which failures are counted.
+/// The span over which attempts are counted.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// Addresses that are remembered. Beyond, everything is forgotten at once:
-/// better than growing, and a flood from that many addresses is not slowed by
-/// any delay per address.
-const MAX_ADDRESSES: usize = 100_000;
+/// Parties that are remembered. Beyond, everything is forgotten at once: better
+/// than growing, and a flood from that many parties is not slowed by any delay
+/// for each.
+const MAX_PARTIES: usize = 100_000;
 
-/// The failed logins of the last minute.
+/// The attempts of the last minute, by address or by account.
 #[derive(Debug)]
-pub(crate) struct Attempts {
+pub(crate) struct Attempts<K> {
     allowed: usize,
     delay: Duration,
-    failures: Mutex<HashMap<IpAddr, Failures>>,
+    counts: Mutex<HashMap<K, Count>>,
 }
 
 #[derive(Debug)]
-struct Failures {
+struct Count {
     since: Instant,
-    count: usize,
+    attempts: usize,
 }
 
-impl Attempts {
-    /// After `allowed` failures within a minute, each further attempt from the
-    /// address waits for `delay`.
-    pub(crate) fn new(allowed: usize, delay: Duration) -> Attempts {
+impl<K: Hash + Eq> Attempts<K> {
+    /// After `allowed` attempts within a minute, each further one waits for
+    /// `delay`.
+    pub(crate) fn new(allowed: usize, delay: Duration) -> Attempts<K> {
         Attempts {
             allowed,
             delay,
-            failures: Mutex::default(),
+            counts: Mutex::default(),
         }
     }
 
-    /// A login from `address` failed.
-    pub(crate) fn failed(&self, address: IpAddr, now: Instant) {
-        let mut failures = self.failures.lock();
-        if failures.len() >= MAX_ADDRESSES {
-            failures.retain(|_, failures| !failures.is_over(now));
-            if failures.len() >= MAX_ADDRESSES {
-                failures.clear();
+    /// Counts an attempt.
+    fn count(&self, party: K, now: Instant) {
+        let mut counts = self.counts.lock();
+        if counts.len() >= MAX_PARTIES {
+            counts.retain(|_, count| !count.is_over(now));
+            if counts.len() >= MAX_PARTIES {
+                counts.clear();
             }
         }
-        let entry = failures.entry(site(address)).or_insert(Failures {
+        let fresh = || Count {
             since: now,
-            count: 0,
-        });
-        if entry.is_over(now) {
-            *entry = Failures {
-                since: now,
-                count: 0,
-            };
+            attempts: 0,
+        };
+        let count = counts.entry(party).or_insert_with(fresh);
+        if count.is_over(now) {
+            *count = fresh();
         }
-        entry.count = entry.count.saturating_add(1);
+        count.attempts = count.attempts.saturating_add(1);
+    }
+
+    /// How long the next attempt has to wait; `None` for most.
+    fn wait(&self, party: &K, now: Instant) -> Option<Duration> {
+        let counts = self.counts.lock();
+        let count = counts.get(party)?;
+        let delayed = !count.is_over(now) && count.attempts >= self.allowed;
+        delayed.then_some(self.delay)
+    }
+}
+
+impl Attempts<IpAddr> {
+    /// A login from `address` failed.
+    pub(crate) fn failed(&self, address: IpAddr, now: Instant) {
+        self.count(site(address), now);
     }
 
     /// How long an attempt from `address` has to wait; `None` for most.
     pub(crate) fn delay(&self, address: IpAddr, now: Instant) -> Option<Duration> {
-        let failures = self.failures.lock();
-        let entry = failures.get(&site(address))?;
-        let delayed = !entry.is_over(now) && entry.count >= self.allowed;
-        delayed.then_some(self.delay)
+        self.wait(&site(address), now)
+    }
+}
+
+impl Attempts<BareJid> {
+    /// `account` begins a new session. Returns how long it has to wait for it;
+    /// `None` for most.
+    pub(crate) fn begin(&self, account: &BareJid, now: Instant) -> Option<Duration> {
+        let delay = self.wait(account, now);
+        self.count(account.clone(), now);
+        delay
     }
 }
 
@@ -82,7 +105,7 @@ pub(crate) async fn wait(delay: Option<Duration>) {
     }
 }
 
-impl Failures {
+impl Count {
     fn is_over(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.since) >= WINDOW
     }
@@ -141,12 +164,27 @@ mod tests {
     }
 
     #[test]
+    fn an_account_that_comes_too_often_waits_and_is_let_in() {
+        let attempts = Attempts::new(2, DELAY);
+        let (john, marie) = ("john@example.test", "marie@example.test");
+        let jid = |text| BareJid::new(text).unwrap();
+        let now = Instant::now();
+        assert_eq!(attempts.begin(&jid(john), now), None);
+        assert_eq!(attempts.begin(&jid(john), now), None);
+        for _ in 0..100 {
+            assert_eq!(attempts.begin(&jid(john), now), Some(DELAY), "never more");
+        }
+        assert_eq!(attempts.begin(&jid(marie), now), None);
+        assert_eq!(attempts.begin(&jid(john), now + WINDOW), None);
+    }
+
+    #[test]
     fn the_memory_is_bounded() {
         let attempts = Attempts::new(1, DELAY);
         let now = Instant::now();
-        for n in 0..MAX_ADDRESSES as u32 + 10 {
+        for n in 0..MAX_PARTIES as u32 + 10 {
             attempts.failed(IpAddr::V4(n.into()), now);
         }
-        assert!(attempts.failures.lock().len() <= MAX_ADDRESSES);
+        assert!(attempts.counts.lock().len() <= MAX_PARTIES);
     }
 }

@@ -17,6 +17,7 @@ pub mod cli;
 mod clients;
 pub mod config;
 mod connection;
+mod descriptors;
 mod hosts;
 mod http;
 mod limit;

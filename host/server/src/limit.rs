@@ -20,9 +20,15 @@ pub(crate) enum Limit {
     XmppUnauthenticated,
     XmppRateBeforeAuth,
     XmppRateAfterAuth,
+    XmppSessionsPerMinute,
+    XmppResourcesPerUser,
     HttpConnections,
     HttpConnectionsPerAddress,
     HttpConnectsPerMinute,
+    HttpBodyBytes,
+    HttpBodyTimeout,
+    HttpNames,
+    RefreshConcurrency,
 }
 
 /// How often one limit is told in the log at most.
@@ -30,16 +36,22 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 
 impl Limit {
     /// Every limit, in the order of the declaration.
-    pub(crate) const ALL: [Limit; 9] = [
+    pub(crate) const ALL: [Limit; 15] = [
         Limit::XmppConnections,
         Limit::XmppConnectionsPerAddress,
         Limit::XmppConnectsPerMinute,
         Limit::XmppUnauthenticated,
         Limit::XmppRateBeforeAuth,
         Limit::XmppRateAfterAuth,
+        Limit::XmppSessionsPerMinute,
+        Limit::XmppResourcesPerUser,
         Limit::HttpConnections,
         Limit::HttpConnectionsPerAddress,
         Limit::HttpConnectsPerMinute,
+        Limit::HttpBodyBytes,
+        Limit::HttpBodyTimeout,
+        Limit::HttpNames,
+        Limit::RefreshConcurrency,
     ];
 
     /// Its key in the configuration.
@@ -51,22 +63,33 @@ impl Limit {
             Limit::XmppUnauthenticated => "limits.xmpp.unauthenticated",
             Limit::XmppRateBeforeAuth => "limits.xmpp.before_auth.burst",
             Limit::XmppRateAfterAuth => "limits.xmpp.after_auth.burst",
+            Limit::XmppSessionsPerMinute => "limits.xmpp.sessions_per_minute",
+            Limit::XmppResourcesPerUser => "limits.xmpp.resources_per_user",
             Limit::HttpConnections => "limits.http.connections",
             Limit::HttpConnectionsPerAddress => "limits.http.connections_per_address",
             Limit::HttpConnectsPerMinute => "limits.http.connects_per_minute",
+            Limit::HttpBodyBytes => "limits.http.body_bytes",
+            Limit::HttpBodyTimeout => "limits.http.body_timeout",
+            Limit::HttpNames => "limits.http.names",
+            Limit::RefreshConcurrency => "limits.refresh.concurrency",
         }
     }
 
     /// Counts that the limit was reached, and tells it in the log unless that
     /// was done a moment ago: who floods the server must not flood its log.
     pub(crate) fn reached(self) {
-        metrics::counter!("muster_limit_reached_total", "limit" => self.key()).increment(1);
+        self.count();
         if is_due(self, Instant::now()) {
             tracing::warn!(
                 limit = self.key(),
                 "a limit is reached; told once a minute, counted in muster_limit_reached_total"
             );
         }
+    }
+
+    /// Counts only; for limits that are reached in the course of things.
+    pub(crate) fn count(self) {
+        metrics::counter!("muster_limit_reached_total", "limit" => self.key()).increment(1);
     }
 }
 

@@ -16,6 +16,9 @@ use crate::admission::{Admission, Slot};
 /// ENFILE, ENOBUFS, ENOMEM): the connection stays in the backlog meanwhile.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
+/// How often that is told in the log at most.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
 /// Accepts connections until `stop`; `serve` is called for each that is
 /// admitted, and must not wait.
 pub(crate) async fn accept(
@@ -25,6 +28,7 @@ pub(crate) async fn accept(
     stop: CancellationToken,
     mut serve: impl FnMut(TcpStream, SocketAddr, Slot),
 ) {
+    let mut told: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -48,7 +52,10 @@ pub(crate) async fn accept(
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 metrics::counter!("muster_accept_errors_total", "listener" => name).increment(1);
-                tracing::error!(listener = name, %error, "cannot accept connections; trying again");
+                if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+                    told = Some(Instant::now());
+                    tracing::error!(listener = name, %error, "cannot accept connections; trying again");
+                }
                 tokio::time::sleep(BACK_OFF).await;
             }
         }

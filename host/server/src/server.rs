@@ -25,6 +25,7 @@ use crate::attempts::Attempts;
 use crate::auth::Authenticator;
 use crate::clients::{self, Beginning};
 use crate::config::{self, Config, PluginSource};
+use crate::descriptors::{self, Share};
 use crate::hosts::{Hosts, VirtualHost};
 use crate::http::{self, HttpLimits, HttpState, Peer, Tokens, Web, WebSettings};
 use crate::listener::accept;
@@ -117,8 +118,9 @@ impl Server {
     ///
     /// # Errors
     /// [`StartError`]; nothing keeps running then.
-    pub async fn start(config: Config) -> Result<Server, StartError> {
+    pub async fn start(mut config: Config) -> Result<Server, StartError> {
         let metrics = Metrics::install();
+        fit_descriptors(&mut config);
         let (xmpp, xmpp_addresses) = listen(&config.xmpp.listen).await?;
         let (xmpp_tls, xmpp_tls_addresses) = listen(&config.xmpp.listen_tls).await?;
         let (http, http_addresses) = listen(&config.http.listen).await?;
@@ -401,6 +403,7 @@ async fn services(config: Config, tasks: TaskTracker) -> Result<Services, StartE
         session_config: Arc::new(session_config),
         admission: Admission::new(xmpp_admission(&limits.xmpp), admission::XMPP),
         attempts: Attempts::new(limits.xmpp.login_failures, limits.xmpp.login_delay),
+        arrivals: Attempts::new(limits.xmpp.sessions_per_minute, limits.xmpp.login_delay),
         hosts,
         sessions,
         store,
@@ -539,6 +542,22 @@ fn stream_limits(limits: &config::XmppLimits) -> limits::Limits {
         auth_timeout: limits.auth_timeout,
         ..limits::Limits::default()
     }
+}
+
+/// Lowers the numbers of connections to what the process may have.
+fn fit_descriptors(config: &mut Config) {
+    let limits = &mut config.limits;
+    let configured = Share {
+        xmpp: limits.xmpp.connections,
+        http: limits.http.connections,
+    };
+    let outgoing = limits
+        .refresh
+        .concurrency
+        .saturating_mul(config.virtual_hosts.len());
+    let share = descriptors::fit(configured, outgoing);
+    limits.xmpp.connections = share.xmpp;
+    limits.http.connections = share.http;
 }
 
 fn xmpp_admission(limits: &config::XmppLimits) -> AdmissionLimits {

@@ -1,7 +1,9 @@
 //! What everything behind the client listeners shares, wired once at start.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use muster_xmpp::BareJid;
 use muster_xmpp::session::SessionConfig;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +24,10 @@ pub(crate) struct Services {
     pub(crate) session_config: Arc<SessionConfig>,
     /// Who may open a stream, whatever carries it.
     pub(crate) admission: Arc<Admission>,
-    pub(crate) attempts: Attempts,
+    /// Failed logins by address.
+    pub(crate) attempts: Attempts<IpAddr>,
+    /// New sessions by account.
+    pub(crate) arrivals: Attempts<BareJid>,
     pub(crate) hosts: Arc<Hosts>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) store: Store,

@@ -245,3 +245,47 @@ fn describe_store() {
         "Failures of the store's file, by fault"
     );
 }
+
+/// The names of the metrics that have a description.
+#[cfg(test)]
+pub(crate) fn described() -> std::collections::BTreeSet<String> {
+    let names = Names::default();
+    metrics::with_local_recorder(&names, describe);
+    names.0.into_inner()
+}
+
+/// A recorder that is told nothing but names.
+#[cfg(test)]
+#[derive(Default)]
+struct Names(parking_lot::Mutex<std::collections::BTreeSet<String>>);
+
+#[cfg(test)]
+mod names {
+    use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, SharedString, Unit};
+
+    impl metrics::Recorder for super::Names {
+        fn describe_counter(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
+            self.0.lock().insert(name.as_str().to_owned());
+        }
+
+        fn describe_gauge(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
+            self.0.lock().insert(name.as_str().to_owned());
+        }
+
+        fn describe_histogram(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
+            self.0.lock().insert(name.as_str().to_owned());
+        }
+
+        fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+            Counter::noop()
+        }
+
+        fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+            Gauge::noop()
+        }
+
+        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+            Histogram::noop()
+        }
+    }
+}

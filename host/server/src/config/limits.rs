@@ -65,6 +65,9 @@ pub struct XmppLimits {
     /// Failed logins from one address within a minute (an IPv6 network of 64 bits is one
     /// address) after which each further attempt waits. Default 100.
     pub login_failures: usize,
+    /// New sessions of one account within a minute, after which each further one waits.
+    /// Default 60.
+    pub sessions_per_minute: usize,
     /// How long it waits then. Default 5 s.
     pub login_delay: Duration,
     /// Bound resources of one user. Default 10.
@@ -224,6 +227,7 @@ impl XmppLimits {
             attributes: section.value("attributes", default.attributes),
             auth_timeout: section.value("auth_timeout", default.auth_timeout),
             login_failures: section.value("login_failures", default.login_failures),
+            sessions_per_minute: section.value("sessions_per_minute", default.sessions_per_minute),
             login_delay: section.value("login_delay", default.login_delay),
             resources_per_user: section.value("resources_per_user", default.resources_per_user),
             mailbox_messages: section.value("mailbox_messages", default.mailbox_messages),
@@ -383,6 +387,7 @@ impl Default for XmppLimits {
             attributes: 64,
             auth_timeout: Duration::from_secs(30),
             login_failures: 100,
+            sessions_per_minute: 60,
             login_delay: Duration::from_secs(5),
             resources_per_user: 10,
             mailbox_messages: 1_000,

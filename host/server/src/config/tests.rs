@@ -499,3 +499,87 @@ fn no_secret_is_shown() {
         "{shown}"
     );
 }
+
+const LIMITS: &str = include_str!("../../../../docs/limits.md");
+
+/// A row of the tables in docs/limits.md.
+struct Documented<'t> {
+    key: &'t str,
+    default: &'t str,
+    metric: &'t str,
+}
+
+fn documented_limits() -> Vec<Documented<'static>> {
+    let rows = LIMITS.lines().filter(|line| line.starts_with("| `limits."));
+    let cell = |cell: &'static str| cell.trim().trim_matches('`');
+    rows.map(
+        |row| match row.split('|').map(cell).collect::<Vec<_>>()[..] {
+            ["", key, default, _, metric, ""] => Documented {
+                key,
+                default,
+                metric,
+            },
+            _ => panic!("not four cells: {row}"),
+        },
+    )
+    .collect()
+}
+
+#[test]
+fn every_limit_is_documented() {
+    let document = Document::parse(EXAMPLE, Path::new("muster.toml"));
+    Config::read(&document);
+    let known = document.known();
+    let is_section = |key: &str| {
+        known
+            .iter()
+            .any(|other| other.starts_with(&format!("{key}.")))
+    };
+    let keys = known.iter().map(String::as_str);
+    let keys: std::collections::BTreeSet<_> = keys
+        .filter(|key| key.starts_with("limits.") && !is_section(key))
+        .collect();
+    let rows: std::collections::BTreeSet<_> =
+        documented_limits().iter().map(|row| row.key).collect();
+    let missing: Vec<_> = keys.difference(&rows).collect();
+    let unknown: Vec<_> = rows.difference(&keys).collect();
+    assert!(missing.is_empty(), "docs/limits.md lacks {missing:?}");
+    assert!(
+        unknown.is_empty(),
+        "docs/limits.md has {unknown:?}, which are no keys"
+    );
+}
+
+#[test]
+fn the_documented_defaults_are_those_of_the_example() {
+    let example: toml::Table = EXAMPLE.parse().unwrap();
+    for Documented { key, default, .. } in documented_limits() {
+        let mut value = Some(toml::Value::Table(example.clone()));
+        for part in key.split('.') {
+            value = value.and_then(|value| value.get(part).cloned());
+        }
+        let stated = value.map(|value| match value {
+            toml::Value::String(text) => text,
+            other => other.to_string(),
+        });
+        assert_eq!(stated.unwrap_or_default(), default, "{key}");
+    }
+}
+
+#[test]
+fn every_limit_has_a_metric() {
+    let described = crate::telemetry::described();
+    let rows = documented_limits();
+    for Documented { key, metric, .. } in &rows {
+        assert!(
+            described.contains(*metric),
+            "{key}: `{metric}` is not described"
+        );
+    }
+    for limit in crate::limit::Limit::ALL {
+        let key = limit.key();
+        let row = rows.iter().find(|row| row.key == key);
+        let row = row.unwrap_or_else(|| panic!("{key} is counted and not documented"));
+        assert_eq!(row.metric, "muster_limit_reached_total", "{key}");
+    }
+}

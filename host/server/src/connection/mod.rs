@@ -57,6 +57,11 @@ enum Answer {
     Credentials(CredentialsAnswer),
     Verdict(Verdict),
     Token(TokenVerdict),
+    /// An account that comes too often may bind now.
+    Turn {
+        account: BareJid,
+        resource: ResourcePart,
+    },
     Roster {
         loaded: Result<(), SourceError>,
         then: Then,
@@ -242,10 +247,16 @@ impl Connection {
             }
             Action::Bind {
                 account, resource, ..
-            } => {
-                let bound = self.bind(&account, &resource);
-                self.session.bound(bound);
-            }
+            } => match self.services.arrivals.begin(&account, Instant::now()) {
+                None => self.bind(&account, &resource),
+                Some(delay) => {
+                    Limit::XmppSessionsPerMinute.reached();
+                    self.pending = Some(Box::pin(async move {
+                        tokio::time::sleep(delay).await;
+                        Answer::Turn { account, resource }
+                    }));
+                }
+            },
             Action::RosterGet { id, ver } => self.with_roster(Then::Get { id, known: ver }),
             Action::Presence(presence) => {
                 telemetry::stanza(StanzaKind::Presence);
@@ -282,7 +293,19 @@ impl Connection {
         self.transport.start_tls(Arc::clone(tls), domain, proceed);
     }
 
-    fn bind(&mut self, account: &BareJid, resource: &ResourcePart) -> Result<FullJid, BindRefusal> {
+    fn bind(&mut self, account: &BareJid, resource: &ResourcePart) {
+        let bound = self.register(account, resource);
+        if let Err(BindRefusal::TooManyResources) = bound {
+            Limit::XmppResourcesPerUser.reached();
+        }
+        self.session.bound(bound);
+    }
+
+    fn register(
+        &mut self,
+        account: &BareJid,
+        resource: &ResourcePart,
+    ) -> Result<FullJid, BindRefusal> {
         let (mailbox, inbox) = mailbox(self.services.mailbox_limits);
         let registration = Registration::new(&self.services, account, resource, mailbox)?;
         let jid = registration.jid().clone();
@@ -404,6 +427,7 @@ impl Connection {
             Answer::Credentials(found) => self.session.credentials(found),
             Answer::Verdict(verdict) => self.session.password_verified(verdict),
             Answer::Token(verdict) => self.session.token_verified(verdict),
+            Answer::Turn { account, resource } => self.bind(&account, &resource),
             Answer::Roster { loaded, then } => self.proceed(loaded, then),
             Answer::Kept { id, to, kept } => {
                 if let Err(error) = kept {

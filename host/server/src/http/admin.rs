@@ -16,8 +16,10 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::{HttpState, answer, body};
+use super::body::{self, BodyFault};
+use super::{HttpState, answer};
 use crate::hosts::VirtualHost;
+use crate::limit::Limit;
 
 /// Who may call: the digests of the operator's tokens.
 pub(crate) struct Tokens {
@@ -88,7 +90,14 @@ pub(crate) async fn handle(State(state): State<Arc<HttpState>>, request: Request
     let read = body::read(&head.headers, body, limits.body_bytes, limits.body_timeout);
     let body = match read.await {
         Ok(body) => body,
-        Err(fault) => return fault.answer("; send the users in several requests"),
+        Err(fault) => {
+            match fault {
+                BodyFault::TooLarge(_) => Limit::HttpBodyBytes.reached(),
+                BodyFault::TooSlow => Limit::HttpBodyTimeout.reached(),
+                BodyFault::Broken => {}
+            }
+            return fault.answer("; send the users in several requests");
+        }
     };
     // The plugin sees the request, never the credentials.
     head.headers.remove(header::AUTHORIZATION);
@@ -100,6 +109,11 @@ async fn hand_over(host: &VirtualHost, request: http::Request<Bytes>) -> Respons
     match host.plugin.handle(request).await {
         Ok(response) => {
             metrics::counter!("muster_admin_requests_total", "outcome" => "answered").increment(1);
+            // The host has refused a body that is too large before; what the
+            // plugin finds too large is the number of names.
+            if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                Limit::HttpNames.reached();
+            }
             response.map(Body::from)
         }
         Err(error) => {

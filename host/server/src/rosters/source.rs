@@ -8,7 +8,9 @@ use muster_plugin::{FetchError, Fetched, Plugin};
 use muster_xmpp::BareJid;
 use muster_xmpp::error::{ErrorType, StanzaCondition, StanzaError};
 use muster_xmpp::roster::{Contact, RosterError, Snapshot, Subscription};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::limit::Limit;
 
 /// The roster source of one virtual host.
 pub(crate) struct Source {
@@ -92,11 +94,7 @@ impl Source {
         account: &BareJid,
         known: Option<&str>,
     ) -> Result<Answer, SourceError> {
-        let _permit = self
-            .permits
-            .acquire()
-            .await
-            .map_err(|_| SourceError::ShuttingDown)?;
+        let _permit = self.permit().await?;
         let username = account.node().map_or("", |node| node.as_str());
         match self.plugin.fetch(username, known).await? {
             Fetched::Unchanged if known.is_some() => Ok(Answer::Unchanged),
@@ -124,6 +122,18 @@ impl Source {
                 })
             }
         }
+    }
+}
+
+impl Source {
+    /// Waits for the turn of a fetch, if too many run.
+    async fn permit(&self) -> Result<SemaphorePermit<'_>, SourceError> {
+        if let Ok(permit) = self.permits.try_acquire() {
+            return Ok(permit);
+        }
+        Limit::RefreshConcurrency.count();
+        let permit = self.permits.acquire().await;
+        permit.map_err(|_| SourceError::ShuttingDown)
     }
 }
 
