@@ -24,18 +24,53 @@ impl Process {
     /// Writes the configuration, starts `binary` with it on free ports and waits
     /// until it says that it is ready.
     pub async fn start(binary: &Path, setup: &Setup) -> Process {
+        Process::start_by(Command::new(binary), setup).await
+    }
+
+    /// The same by a command that takes the arguments of the binary.
+    async fn start_by(command: Command, setup: &Setup) -> Process {
         let (xmpp, http) = (closed_address().await, closed_address().await);
         let directory = tempfile::tempdir().expect("a directory");
         let config = directory.path().join("muster.toml");
         std::fs::write(&config, setup.clone().listen(xmpp, http).text()).expect("a file");
         let mut process = Process {
-            child: spawn(binary, &config),
+            child: spawn(command, &config),
             xmpp,
             http,
             directory,
         };
         process.wait_until_ready().await;
         process
+    }
+
+    /// The same with so many file descriptors, at most.
+    pub async fn start_with_descriptors(
+        binary: &Path,
+        setup: &Setup,
+        descriptors: usize,
+    ) -> Process {
+        // The shell's `ulimit` sets both the soft and the hard limit; then the
+        // shell becomes the server.
+        let script = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(script).arg(binary);
+        Process::start_by(command, setup).await
+    }
+
+    /// Lowers the number of file descriptors that the running process may have.
+    pub async fn limit_descriptors(&self, descriptors: usize) {
+        let arguments = [
+            "--pid".to_owned(),
+            self.id().to_string(),
+            format!("--nofile={descriptors}:"),
+        ];
+        let status = Command::new("prlimit").args(arguments).status().await;
+        assert!(status.expect("prlimit runs").success());
+    }
+
+    /// The id of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("the process runs")
     }
 
     /// Where clients connect.
@@ -67,7 +102,8 @@ impl Process {
     pub async fn kill_and_restart(&mut self, binary: &Path) -> Duration {
         self.child.kill().await.expect("the process runs");
         let start = Instant::now();
-        self.child = spawn(binary, &self.directory.path().join("muster.toml"));
+        let config = self.directory.path().join("muster.toml");
+        self.child = spawn(Command::new(binary), &config);
         self.wait_until_ready().await;
         start.elapsed()
     }
@@ -103,8 +139,8 @@ pub async fn run(binary: &Path, arguments: &[&str]) -> Output {
         .expect("the binary runs")
 }
 
-fn spawn(binary: &Path, config: &Path) -> Child {
-    Command::new(binary)
+fn spawn(mut command: Command, config: &Path) -> Child {
+    command
         .arg("serve")
         .arg("--config")
         .arg(config)
