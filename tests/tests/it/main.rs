@@ -18,7 +18,6 @@ mod client_tokio_xmpp;
 mod compliance;
 mod document;
 mod hostile;
-
 mod limits;
 mod offline;
 mod plugin_commands;
