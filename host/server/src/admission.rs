@@ -23,6 +23,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use muster_xmpp::pace::Meter;
 use parking_lot::Mutex;
 
@@ -75,6 +76,8 @@ pub(crate) const HTTP: AdmissionNames = AdmissionNames {
 pub(crate) struct Admission {
     limits: AdmissionLimits,
     names: AdmissionNames,
+    /// Peers that speak for many: the bounds of an address are not for them.
+    proxies: Vec<IpNet>,
     /// A leaf lock: held for one lookup, and now and then for a sweep.
     counts: Mutex<Counts>,
 }
@@ -102,10 +105,17 @@ const MINUTE: Duration = Duration::from_secs(60);
 const FEW_ADDRESSES: usize = 1_024;
 
 impl Admission {
-    pub(crate) fn new(limits: AdmissionLimits, names: AdmissionNames) -> Arc<Admission> {
+    /// `proxies` connect for others: they are bound by the number of all
+    /// connections alone.
+    pub(crate) fn new(
+        limits: AdmissionLimits,
+        names: AdmissionNames,
+        proxies: Vec<IpNet>,
+    ) -> Arc<Admission> {
         Arc::new(Admission {
             limits,
             names,
+            proxies,
             counts: Mutex::new(Counts {
                 open: 0,
                 unauthenticated: 0,
@@ -132,6 +142,11 @@ impl Admission {
         }
     }
 
+    fn speaks_for_others(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.proxies.iter().any(|proxy| proxy.contains(&address))
+    }
+
     fn tell(&self, counts: &Counts) {
         let kind = self.names.kind;
         metrics::gauge!("muster_connections", "kind" => kind).set(counts.open as f64);
@@ -152,11 +167,12 @@ impl Counts {
         });
         // Every attempt counts against the rate, also one that fails for
         // another reason: that is what makes trying again no use.
+        let alone = !admission.speaks_for_others(address);
         let price = MINUTE / u32::try_from(limits.per_minute).unwrap_or(u32::MAX).max(1);
-        if !party.connects.try_take(price, MINUTE, now) {
+        if alone && !party.connects.try_take(price, MINUTE, now) {
             return Err(names.per_minute);
         }
-        if party.open >= limits.per_address {
+        if alone && party.open >= limits.per_address {
             return Err(names.per_address);
         }
         if self.open >= limits.connections {
@@ -257,7 +273,7 @@ mod tests {
             },
         ];
         for (limits, from_many) in bounds.into_iter().zip([5, 20, 5]) {
-            let admission = Admission::new(limits, XMPP);
+            let admission = Admission::new(limits, XMPP, Vec::new());
             let mut slots = admitted(&admission, alone());
             assert_eq!(slots.len(), 5, "{limits:?}");
             slots.pop();
@@ -275,7 +291,7 @@ mod tests {
             unauthenticated: 1,
             ..LIMITS
         };
-        let admission = Admission::new(limits, XMPP);
+        let admission = Admission::new(limits, XMPP, Vec::new());
         let mut slots = admitted(&admission, (0..2).map(address));
         assert_eq!(slots.len(), 1);
         slots.iter_mut().for_each(Slot::logged_in);
@@ -287,12 +303,30 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_is_bound_by_the_number_of_all_alone() {
+        let limits = AdmissionLimits {
+            connections: 5,
+            per_address: 1,
+            per_minute: 2,
+            ..LIMITS
+        };
+        let admission = Admission::new(limits, HTTP, vec!["0.0.0.0/24".parse().unwrap()]);
+        let mut slots = admitted(&admission, std::iter::repeat_n(address(1), 4));
+        assert_eq!(slots.len(), 4);
+        let elsewhere = std::iter::repeat_n(address(1 << 16), 4);
+        slots.extend(admitted(&admission, elsewhere));
+        assert_eq!(slots.len(), 5, "one of an address that is no proxy");
+        slots.extend(admitted(&admission, std::iter::once(address(1))));
+        assert_eq!(slots.len(), 5);
+    }
+
+    #[test]
     fn an_address_that_comes_too_often_has_to_wait() {
         let limits = AdmissionLimits {
             per_minute: 60,
             ..LIMITS
         };
-        let admission = Admission::new(limits, XMPP);
+        let admission = Admission::new(limits, XMPP, Vec::new());
         let now = Instant::now();
         let passed = |now| {
             (0..100)
@@ -306,7 +340,7 @@ mod tests {
 
     #[test]
     fn addresses_without_connections_are_forgotten() {
-        let admission = Admission::new(LIMITS, XMPP);
+        let admission = Admission::new(LIMITS, XMPP, Vec::new());
         let now = Instant::now();
         for n in 0..10_000_u32 {
             // One after another, so that what the last one owes is paid.

@@ -133,7 +133,11 @@ impl Server {
             body_timeout: config.limits.http.body_timeout,
             body_bytes: config.limits.http.body_bytes,
         };
-        let http_admission = Admission::new(http_admission(&config.limits.http), admission::HTTP);
+        let http_admission = Admission::new(
+            http_admission(&config.limits.http),
+            admission::HTTP,
+            config.web.trusted_proxies.clone(),
+        );
         let drain = config.limits.drain;
         let certificate_poll = config.limits.tls.certificate_poll;
         let web = WebSettings::of(&config);
@@ -401,7 +405,7 @@ async fn services(config: Config, tasks: TaskTracker) -> Result<Services, StartE
     ));
     Ok(Services {
         session_config: Arc::new(session_config),
-        admission: Admission::new(xmpp_admission(&limits.xmpp), admission::XMPP),
+        admission: Admission::new(xmpp_admission(&limits.xmpp), admission::XMPP, Vec::new()),
         attempts: Attempts::new(limits.xmpp.login_failures, limits.xmpp.login_delay),
         arrivals: Attempts::new(limits.xmpp.sessions_per_minute, limits.xmpp.login_delay),
         hosts,
