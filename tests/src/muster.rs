@@ -207,6 +207,14 @@ impl Muster {
             .expect("a listener for HTTPS")
     }
 
+    /// Where web clients alone connect.
+    ///
+    /// # Panics
+    /// If there is no such listener.
+    pub fn web(&self) -> SocketAddr {
+        *self.server.web_addresses().first().expect("a listener")
+    }
+
     /// Has the host read its certificates again, as SIGHUP does.
     pub fn reload(&self) {
         self.server.reload();

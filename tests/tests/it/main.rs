@@ -14,9 +14,11 @@
 mod admin;
 mod backend;
 mod bind;
+mod bosh;
 mod client_tokio_xmpp;
 mod compliance;
 mod document;
+mod host_meta;
 mod hostile;
 mod limits;
 mod offline;
@@ -36,4 +38,5 @@ mod tidy;
 mod tls;
 mod url;
 mod web;
+mod websocket;
 mod xml;
