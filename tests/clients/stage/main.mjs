@@ -106,16 +106,17 @@ async function end(child) {
   await ended;
 }
 
-/** Ports that nobody listens on, below those that the system gives to outgoing
- *  connections, so that none of the other clients' can take one meanwhile. */
+/** Ports that nobody listens on: a row for each process, so that no two stages
+ *  want the same, and below those that the system gives to outgoing connections. */
 async function freePorts(...names) {
-  const ports = {};
-  for (const name of names) {
-    do {
-      ports[name] = 12_000 + Math.floor(Math.random() * 18_000);
-    } while (!(await free(ports[name])));
+  const rows = 1_000;
+  for (let row = process.pid; row < process.pid + rows; row += 1) {
+    const first = 12_000 + (row % rows) * 16;
+    const ports = names.map((name, index) => [name, first + index]);
+    const all = await Promise.all(ports.map(([, port]) => free(port)));
+    if (all.every(Boolean)) return Object.fromEntries(ports);
   }
-  return ports;
+  throw new Error("no free ports");
 }
 
 function free(port) {

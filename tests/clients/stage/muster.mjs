@@ -47,6 +47,9 @@ require_tls = ${!plain}
 [http]
 listen = ${at("http")}
 listen_tls = ${at("https")}
+[web]
+origins = ["http://localhost:${ports.app}"]
+trusted_proxies = ["127.0.0.1"]
 [admin]
 tokens = ["${token}"]
 [log]
