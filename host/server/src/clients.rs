@@ -42,7 +42,8 @@ pub(crate) async fn serve(
         }
         Beginning::Plain => (Transport::Tcp(socket), Encryption::None),
         Beginning::Tls(tls) => {
-            let secured = tls.accept_until(&services.stop, socket, Purpose::Direct);
+            // Boxed: the task of an idle client need not keep room for it.
+            let secured = Box::pin(tls.accept_until(&services.stop, socket, Purpose::Direct));
             let Some(secured) = secured.await else { return };
             (
                 Transport::Tls(Box::new(secured.stream)),

@@ -119,7 +119,14 @@ impl Connection {
     }
 
     /// Serves the client until the stream ends.
-    pub(crate) async fn run(mut self) {
+    ///
+    /// Boxed, because an asynchronous function holds what it is given a second
+    /// time: a waiting task is as large as all that it could ever hold.
+    pub(crate) fn run(self) -> impl Future<Output = ()> + Send {
+        Box::new(self).serve()
+    }
+
+    async fn serve(mut self: Box<Self>) {
         while self.advance() {
             match self.next_event().await {
                 Event::Transferred => {}
@@ -454,7 +461,7 @@ impl Connection {
 
     /// Takes the resource out, then writes the last words for as long as the
     /// peer takes them.
-    async fn finish(mut self) {
+    async fn finish(&mut self) {
         self.pending = None;
         // The farewell first: it does not depend on what the peer still takes.
         self.bound = None;
@@ -464,7 +471,8 @@ impl Connection {
         if self.hung_up {
             return;
         }
-        self.transport.finish(&mut self.session).await;
+        // Boxed as well: this room is needed once, at the end.
+        Box::pin(self.transport.finish(&mut self.session)).await;
     }
 }
 
