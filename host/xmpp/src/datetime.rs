@@ -56,7 +56,8 @@ mod tests {
         let mut before = date(0);
         for day in 1..182_625 {
             let (year, month, of_month) = date(day);
-            let leap = before.0 % 4 == 0 && (before.0 % 100 != 0 || before.0 % 400 == 0);
+            let every = |years: u64| before.0.is_multiple_of(years);
+            let leap = every(4) && (!every(100) || every(400));
             let last = match before.1 {
                 2 if leap => 29,
                 2 => 28,

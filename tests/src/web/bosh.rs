@@ -44,6 +44,9 @@ impl Poster {
     }
 }
 
+/// The number of a request, and what came of it.
+type Answer = (u64, Reply);
+
 /// A session.
 #[derive(Debug)]
 pub struct Bosh {
@@ -55,7 +58,7 @@ pub struct Bosh {
     pub rid: u64,
     /// Requests without an answer.
     open: usize,
-    answers: (mpsc::Sender<(u64, Reply)>, mpsc::Receiver<(u64, Reply)>),
+    answers: (mpsc::Sender<Answer>, mpsc::Receiver<Answer>),
     /// Answers that came before their turn.
     early: BTreeMap<u64, Reply>,
     /// The answer whose turn it is.
