@@ -10,6 +10,7 @@
 //! - [`app`]: the backend that answers, stalls, lies and counts.
 //! - [`client`]: one XMPP stream, scripted, byte by byte if need be.
 //! - [`web`]: the same over WebSocket and BOSH.
+//! - [`managed`]: one session over many streams; [`wire`]: a connection that breaks.
 //! - [`http`]: requests and replies as bytes, for the refresh route.
 //! - [`muster`]: the host in this process; [`process`]: the built binary.
 //! - [`tls`]: certificates, and clients that trust them.
@@ -33,12 +34,14 @@ pub mod app;
 pub mod bystanders;
 pub mod client;
 pub mod http;
+pub mod managed;
 pub mod muster;
 pub mod process;
 mod socket;
 pub mod stage;
 pub mod tls;
 pub mod web;
+pub mod wire;
 
 /// How long a test waits for something that must happen. Nothing takes this
 /// long unless it is broken.

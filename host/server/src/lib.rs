@@ -26,6 +26,7 @@ mod mailbox;
 mod offline;
 mod presence;
 mod registration;
+mod resumption;
 mod rosters;
 mod router;
 mod server;
@@ -35,6 +36,7 @@ pub mod store;
 mod telemetry;
 mod tls;
 mod transport;
+mod undelivered;
 
 pub use self::server::{Server, StartError};
 pub use self::tls::{CertificateConcern, CertificateError, CertificateFiles, ContextError};

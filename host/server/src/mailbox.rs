@@ -15,6 +15,7 @@ use bytes::Bytes;
 use muster_xmpp::BareJid;
 use muster_xmpp::error::{StanzaError, StreamError};
 use muster_xmpp::roster::Snapshot;
+use muster_xmpp::session::Worth;
 use parking_lot::Mutex;
 
 /// What a connection is told.
@@ -22,6 +23,14 @@ use parking_lot::Mutex;
 pub(crate) enum Mail {
     /// A stanza for this resource, complete and stamped: write it as it is.
     Stanza(Bytes),
+    /// A message from somebody, which may have to find another end if this
+    /// session's client never gets it.
+    Message {
+        /// The complete stanza.
+        stanza: Bytes,
+        /// Who else got it.
+        worth: Worth,
+    },
     /// Presence that a contact broadcast. Written only while the receiver's
     /// own roster still says that the receiver sees that contact.
     Presence {
@@ -64,7 +73,9 @@ impl Mail {
     /// to the account, so only their handle counts.
     fn bytes(&self) -> usize {
         match self {
-            Mail::Stanza(stanza) | Mail::Presence { stanza, .. } => stanza.len(),
+            Mail::Stanza(stanza) | Mail::Message { stanza, .. } | Mail::Presence { stanza, .. } => {
+                stanza.len()
+            }
             Mail::Roster { id, .. } | Mail::RosterFailed { id, .. } => id.len(),
             Mail::Pushes { .. } | Mail::Close(_) => 0,
         }
@@ -103,6 +114,8 @@ struct Queue {
     /// Of the mails that wait.
     bytes: usize,
     state: State,
+    /// One of the mails closes the stream.
+    closing: bool,
     /// The connection task, while it waits for mail or for the overflow.
     reader: Option<Waker>,
 }
@@ -128,27 +141,35 @@ pub(crate) fn mailbox(limits: MailboxLimits) -> (Mailbox, Inbox) {
 }
 
 impl Mailbox {
-    /// Puts `mail` in. False when the stream is gone or has just been given
-    /// up because a bound was reached; the mail is then lost with the stream.
+    /// Puts `mail` in. False when the stream is gone or was given up because a
+    /// bound was exceeded. The one mail that exceeds it is still taken in, and
+    /// finds its end with the others that wait.
     pub(crate) fn send(&self, mail: Mail) -> bool {
         let mut queue = self.0.queue.lock();
         if queue.state != State::Open {
             return false;
         }
-        let fits = queue.fits(&mail, self.0.limits);
-        if fits {
-            queue.bytes += mail.bytes();
-            queue.mails.push_back(mail);
+        if queue.fits(&mail, self.0.limits) {
+            queue.closing |= matches!(mail, Mail::Close(_));
         } else {
             metrics::counter!("muster_mailbox_overflows_total").increment(1);
-            queue.end(State::Overflowed);
+            queue.state = State::Overflowed;
         }
+        queue.bytes += mail.bytes();
+        queue.mails.push_back(mail);
         let reader = queue.reader.take();
         drop(queue);
         if let Some(reader) = reader {
             reader.wake();
         }
-        fits
+        true
+    }
+
+    /// Whether so much room is left that one who does not read at once is not
+    /// given up for one mail more.
+    pub(crate) fn has_room(&self) -> bool {
+        let queue = self.0.queue.lock();
+        queue.mails.len() * 2 < self.0.limits.messages && queue.bytes * 2 < self.0.limits.bytes
     }
 }
 
@@ -159,35 +180,59 @@ impl Inbox {
     pub(crate) async fn receive(&mut self) -> Option<Mail> {
         poll_fn(|cx| {
             let mut queue = self.0.queue.lock();
+            if queue.state != State::Open {
+                return Poll::Ready(None);
+            }
             match queue.take() {
-                None if queue.state == State::Open => queue.wait(cx),
+                None => queue.wait(cx),
                 mail => Poll::Ready(mail),
             }
         })
         .await
     }
 
-    /// Waits until a bound is exceeded; for a receiver that cannot take more.
-    pub(crate) async fn overflowed(&self) {
+    /// Waits until the stream must close, for a receiver that cannot take more
+    /// mail: returns with which error, or `None` when a bound was exceeded.
+    ///
+    /// Cancel safe.
+    pub(crate) async fn ended(&self) -> Option<StreamError> {
         poll_fn(|cx| {
             let mut queue = self.0.queue.lock();
-            match queue.state {
-                State::Open => queue.wait(cx),
-                State::Overflowed | State::Closed => Poll::Ready(()),
+            if queue.state != State::Open {
+                return Poll::Ready(None);
             }
+            if !queue.closing {
+                return queue.wait(cx);
+            }
+            Poll::Ready(queue.mails.iter().find_map(|mail| match mail {
+                Mail::Close(error) => Some(error.clone()),
+                _ => None,
+            }))
         })
-        .await;
+        .await
     }
 
-    /// The next mail if one waits already.
+    /// The next mail if one waits already and the stream goes on.
     pub(crate) fn try_receive(&mut self) -> Option<Mail> {
-        self.0.queue.lock().take()
+        let mut queue = self.0.queue.lock();
+        (queue.state == State::Open).then(|| queue.take()).flatten()
+    }
+
+    /// Everything that waits; nothing more can be put in.
+    pub(crate) fn empty(self) -> VecDeque<Mail> {
+        let mut queue = self.0.queue.lock();
+        queue.state = State::Closed;
+        queue.bytes = 0;
+        std::mem::take(&mut queue.mails)
     }
 }
 
 impl Drop for Inbox {
     fn drop(&mut self) {
-        self.0.queue.lock().end(State::Closed);
+        let mut queue = self.0.queue.lock();
+        queue.state = State::Closed;
+        queue.bytes = 0;
+        queue.mails = VecDeque::new();
     }
 }
 
@@ -214,13 +259,6 @@ impl Queue {
         }
         Poll::Pending
     }
-
-    /// What waits is lost with the stream.
-    fn end(&mut self, state: State) {
-        self.state = state;
-        self.mails = VecDeque::new();
-        self.bytes = 0;
-    }
 }
 
 #[cfg(test)]
@@ -238,7 +276,7 @@ mod tests {
             bytes: 1000,
         });
         assert!(mailbox.send(stanza(1)) && mailbox.send(stanza(1)));
-        assert!(!mailbox.send(stanza(1)));
+        assert!(mailbox.send(stanza(1)), "the one too many");
         assert!(inbox.receive().await.is_none());
         assert!(
             !mailbox.send(stanza(1)),
@@ -255,8 +293,9 @@ mod tests {
         assert!(mailbox.send(stanza(60)));
         assert!(inbox.receive().await.is_some());
         assert!(mailbox.send(stanza(60)), "what was taken counts no longer");
-        assert!(!mailbox.send(stanza(60)));
+        assert!(mailbox.send(stanza(60)));
         assert!(inbox.receive().await.is_none());
+        assert_eq!(inbox.empty().len(), 2, "what waits is not lost");
     }
 
     #[tokio::test]
@@ -267,5 +306,22 @@ mod tests {
         });
         assert!(mailbox.send(stanza(500)));
         assert!(matches!(inbox.receive().await, Some(Mail::Stanza(bytes)) if bytes.len() == 500));
+    }
+
+    #[tokio::test]
+    async fn who_cannot_take_mail_still_hears_of_the_end() {
+        let (mailbox, mut inbox) = mailbox(MailboxLimits {
+            messages: 3,
+            bytes: 100,
+        });
+        mailbox.send(stanza(1));
+        let error = StreamError::from(muster_xmpp::error::StreamCondition::Conflict);
+        mailbox.send(Mail::Close(error.clone()));
+        assert_eq!(inbox.ended().await, Some(error));
+        assert!(matches!(inbox.try_receive(), Some(Mail::Stanza(_))));
+        for _ in 0..3 {
+            mailbox.send(stanza(1));
+        }
+        assert_eq!(inbox.ended().await, None, "an overflow comes first");
     }
 }

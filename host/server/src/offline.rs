@@ -19,7 +19,8 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use muster_xmpp::error::StanzaError;
-use muster_xmpp::offline::{Verdict, delayed, verdict};
+use muster_xmpp::offline::{Verdict, delayed, is_delayed, verdict};
+use muster_xmpp::session::Worth;
 use muster_xmpp::stanza::Message;
 use muster_xmpp::{BareJid, FullJid, Jid, encode};
 use tokio_util::task::TaskTracker;
@@ -108,6 +109,36 @@ impl Offline {
         }))
     }
 
+    /// A message of `account` that its client never got, made ready to be kept.
+    /// `Ok(None)` if it is of no use later.
+    ///
+    /// # Errors
+    /// What its sender is to be told.
+    pub(crate) fn returned(
+        &self,
+        account: BareJid,
+        message: &Message,
+        stanza: &Bytes,
+    ) -> Result<Option<Letter>, StanzaError> {
+        let host = self.hosts.at(account.domain());
+        let host = host.filter(|host| host.offline_messages);
+        let host = host.ok_or(StanzaError::SERVICE_UNAVAILABLE)?;
+        match verdict(message) {
+            Verdict::Keep => {}
+            Verdict::Refuse => return Err(StanzaError::SERVICE_UNAVAILABLE),
+            Verdict::Drop => return Ok(None),
+        }
+        Ok(Some(Letter {
+            stanza: match is_delayed(stanza, &host.domain) {
+                true => stanza.clone(),
+                false => delayed(stanza, &host.domain, now()),
+            },
+            account,
+            // It has logged in.
+            known: true,
+        }))
+    }
+
     /// Keeps `letter`. It is on the disk when this returns, even if nobody
     /// waits for it to return.
     ///
@@ -183,10 +214,13 @@ impl Offline {
                 return;
             };
             let taken = self.sessions.look(account.as_str(), |resources| {
+                let takers = || resources.iter().filter(|it| it.takes_messages());
+                let worth = Worth::among(takers().count());
                 let mut taken = false;
-                for resource in resources.iter().filter(|it| it.takes_messages()) {
+                for resource in takers() {
                     for stanza in &waiting.messages {
-                        taken |= resource.mailbox.send(Mail::Stanza(stanza.clone()));
+                        let stanza = stanza.clone();
+                        taken |= resource.mailbox.send(Mail::Message { stanza, worth });
                     }
                 }
                 taken

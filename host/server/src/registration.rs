@@ -63,6 +63,14 @@ impl Registration {
         &self.jid
     }
 
+    /// Notes whether the session has no connection at the moment.
+    pub(crate) fn set_parked(&self, parked: bool) {
+        let account = self.user.account.as_str();
+        self.services
+            .sessions
+            .change(account, self.id, |resource| resource.parked = parked);
+    }
+
     /// This bind of the resource.
     pub(crate) fn id(&self) -> SessionId {
         self.id

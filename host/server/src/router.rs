@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use muster_xmpp::error::{ErrorType, StanzaCondition, StanzaError};
 use muster_xmpp::routing::{self, Address, Kind, Route, route};
-use muster_xmpp::stanza::{MessageType, Stanza};
+use muster_xmpp::session::Worth;
+use muster_xmpp::stanza::{MessageType, Stanza, StanzaKind};
 use muster_xmpp::{FullJid, Jid, encode};
 use smallvec::SmallVec;
 
@@ -51,21 +52,36 @@ impl Router {
             .resource()
             .map_or(Address::Bare, |resource| Address::Full(resource.as_str()));
         let account = to.to_bare();
+        let is_message = stanza.kind() == StanzaKind::Message;
         let route = self.sessions.look(account.as_str(), |resources| {
             let listed: SmallVec<[routing::Resource<'_>; 4]> =
                 resources.iter().map(listed).collect();
             let route = route(kind(stanza), address, &listed);
-            let mut chosen = listed
+            let chosen: SmallVec<[&Resource; 4]> = listed
                 .iter()
                 .zip(resources)
                 .enumerate()
                 .filter(|(place, (listed, _))| route.reaches(*place, listed))
-                .peekable();
-            if chosen.peek().is_some() {
+                .map(|(_, (_, resource))| resource)
+                .collect();
+            if !chosen.is_empty() {
                 // Encoded once; each mailbox gets a handle on the same bytes.
                 let encoded = encode::stanza(stanza, &Jid::from(from.clone()), to);
-                for (_, (_, resource)) in chosen {
-                    resource.mailbox.send(Mail::Stanza(encoded.clone()));
+                let worth = Worth::among(chosen.len());
+                let mail = |stanza| match is_message {
+                    true => Mail::Message { stanza, worth },
+                    false => Mail::Stanza(stanza),
+                };
+                let mut taken = false;
+                for resource in &chosen {
+                    taken |= resource.mailbox.send(mail(encoded.clone()));
+                }
+                if !taken {
+                    // Given up, and about to be taken out.
+                    return match is_message {
+                        true => Route::Offline,
+                        false => Route::Unavailable,
+                    };
                 }
             }
             route

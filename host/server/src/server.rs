@@ -32,6 +32,7 @@ use crate::listener::accept;
 use crate::mailbox::MailboxLimits;
 use crate::offline::Offline;
 use crate::presence::Presences;
+use crate::resumption::{ResumptionLimits, Resumptions};
 use crate::rosters::{RefreshPort, Rosters, Source};
 use crate::router::Router;
 use crate::services::Services;
@@ -39,6 +40,7 @@ use crate::sessions::Sessions;
 use crate::store::{OpenError, Store};
 use crate::telemetry::{Metrics, UPKEEP_INTERVAL};
 use crate::tls::{Certificates, ContextError, Entry, Purpose, Tls};
+use crate::undelivered::Undelivered;
 
 /// Why the server did not start. Reach: the process.
 #[derive(Debug, thiserror::Error)]
@@ -403,6 +405,7 @@ async fn services(config: Config, tasks: TaskTracker) -> Result<Services, StartE
         Arc::clone(&rosters),
         tasks,
     ));
+    let undelivered = Undelivered::new(Arc::clone(&sessions), Arc::clone(&offline));
     Ok(Services {
         session_config: Arc::new(session_config),
         admission: Admission::new(xmpp_admission(&limits.xmpp), admission::XMPP, Vec::new()),
@@ -420,6 +423,11 @@ async fn services(config: Config, tasks: TaskTracker) -> Result<Services, StartE
             bytes: limits.xmpp.mailbox_bytes,
         },
         tls,
+        resumptions: Arc::new(Resumptions::new(ResumptionLimits {
+            timeout: limits.xmpp.resume_timeout,
+            parked: limits.xmpp.parked_sessions,
+        })),
+        undelivered,
         stop: CancellationToken::new(),
     })
 }
@@ -544,6 +552,11 @@ fn stream_limits(limits: &config::XmppLimits) -> limits::Limits {
         rate_after_auth: rate(limits.rate_after_auth),
         attributes: limits.attributes,
         auth_timeout: limits.auth_timeout,
+        unacknowledged_stanzas: limits.mailbox_messages,
+        unacknowledged_bytes: limits.mailbox_bytes,
+        held_stanzas: limits.held_stanzas,
+        idle_ping: limits.idle_ping,
+        ping_timeout: limits.ping_timeout,
         ..limits::Limits::default()
     }
 }

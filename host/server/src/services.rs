@@ -9,15 +9,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
 use crate::attempts::Attempts;
+use crate::connection::Handover;
 use crate::hosts::Hosts;
 use crate::mailbox::MailboxLimits;
 use crate::offline::Offline;
 use crate::presence::Presences;
+use crate::resumption::Resumptions;
 use crate::rosters::Rosters;
 use crate::router::Router;
 use crate::sessions::Sessions;
 use crate::store::Store;
 use crate::tls::Tls;
+use crate::undelivered::Undelivered;
 
 /// What the connections of a listener share.
 pub(crate) struct Services {
@@ -38,6 +41,9 @@ pub(crate) struct Services {
     pub(crate) mailbox_limits: MailboxLimits,
     /// If there is a certificate.
     pub(crate) tls: Option<Arc<Tls>>,
+    /// Sessions that can be resumed.
+    pub(crate) resumptions: Arc<Resumptions<Box<Handover>>>,
+    pub(crate) undelivered: Undelivered,
     /// Cancelled when the drain begins.
     pub(crate) stop: CancellationToken,
 }

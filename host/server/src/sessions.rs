@@ -37,6 +37,8 @@ pub(crate) struct Resource {
     pub(crate) interested: bool,
     /// Who got directed presence from it and would miss its end.
     pub(crate) directed: Directed,
+    /// Its session has no connection at the moment.
+    pub(crate) parked: bool,
 }
 
 impl Resource {
@@ -85,6 +87,8 @@ impl Sessions {
 
     /// Binds `resource`; a session that had it is taken out and returned for
     /// its farewell (RFC 6120, section 7.7.2.2: the old one gets `<conflict/>`).
+    /// An account that has its fill loses the oldest of its sessions that have
+    /// no connection, if there is one.
     ///
     /// # Errors
     /// [`BindRefusal::TooManyResources`] when the account has its fill.
@@ -99,7 +103,9 @@ impl Sessions {
         let replaced = resources
             .iter()
             .position(|bound| bound.jid.resource().as_str() == resource.as_str());
-        if replaced.is_none() && resources.len() >= self.max_resources {
+        let full = resources.len() >= self.max_resources;
+        let replaced = replaced.or_else(|| oldest_parked(resources).filter(|_| full));
+        if replaced.is_none() && full {
             return Err(BindRefusal::TooManyResources);
         }
         let replaced = replaced.map(|index| resources.swap_remove(index));
@@ -110,6 +116,7 @@ impl Sessions {
             available: None,
             interested: false,
             directed: Directed::default(),
+            parked: false,
         };
         resources.push(bound.clone());
         if replaced.is_none() {
@@ -177,6 +184,13 @@ impl Sessions {
     }
 }
 
+/// The place of the session that has no connection and was bound first.
+fn oldest_parked(resources: &[Resource]) -> Option<usize> {
+    let parked = resources.iter().enumerate().filter(|(_, it)| it.parked);
+    let oldest = parked.min_by_key(|(_, it)| it.id.0);
+    oldest.map(|(place, _)| place)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,10 +244,14 @@ mod tests {
             sessions.bind(&john(), &resource("c"), any_mailbox()),
             Err(BindRefusal::TooManyResources)
         ));
-        assert!(
-            sessions
-                .bind(&john(), &resource("b"), any_mailbox())
-                .is_ok()
-        );
+        let (newest, _) = sessions
+            .bind(&john(), &resource("b"), any_mailbox())
+            .unwrap();
+        // One that has no connection gives way.
+        sessions.change(john().as_str(), newest.id, |it| it.parked = true);
+        let (_, replaced) = sessions
+            .bind(&john(), &resource("c"), any_mailbox())
+            .unwrap();
+        assert_eq!(replaced.unwrap().id, newest.id);
     }
 }

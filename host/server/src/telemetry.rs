@@ -125,6 +125,36 @@ fn describe() {
         Unit::Count,
         "Streams given up because too much waited for them"
     );
+    describe_gauge!(
+        "muster_parked_sessions",
+        Unit::Count,
+        "Sessions that wait for their client to come back"
+    );
+    describe_counter!(
+        "muster_parked_sessions_expired_total",
+        Unit::Count,
+        "Sessions whose client did not come back in time"
+    );
+    describe_counter!(
+        "muster_parked_sessions_refused_total",
+        Unit::Count,
+        "Sessions that ended with their connection because too many waited"
+    );
+    describe_counter!(
+        "muster_resumptions_total",
+        Unit::Count,
+        "Attempts to go on with a session, by outcome"
+    );
+    describe_counter!(
+        "muster_peers_lost_total",
+        Unit::Count,
+        "Connections given up in silence, whose session waits"
+    );
+    describe_counter!(
+        "muster_messages_undelivered_total",
+        Unit::Count,
+        "Messages that a client never got, and no other of its account"
+    );
     describe_counter!(
         "muster_logins_total",
         Unit::Count,

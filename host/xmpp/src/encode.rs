@@ -6,12 +6,17 @@
 //! It starts with `<message`, `<presence` or `<iq` and declares no default
 //! namespace: that is the stream's `jabber:client`.
 
+mod head;
+
+pub use head::Head;
+
 use std::borrow::Cow;
 
 use bytes::Bytes;
 use jid::Jid;
 
-use crate::error::{StanzaError, StreamError};
+use crate::error::{ApplicationCondition, StanzaError, StreamError};
+use crate::session::MANAGEMENT;
 use crate::stanza::{Iq, IqType, Message, MessageType, Presence, Stanza, StanzaKind};
 
 /// Namespace of the stream root and its errors.
@@ -107,12 +112,7 @@ pub fn error_reply(
     push_attribute(&mut out, "type", error.type_.name());
     out.push('>');
     push_empty(&mut out, error.condition.name(), STANZA_ERRORS);
-    push_error_details(
-        &mut out,
-        error.text,
-        STANZA_ERRORS,
-        error.application.map(|condition| condition.name()),
-    );
+    push_error_details(&mut out, error.text, STANZA_ERRORS, error.application);
     out.push_str("</error></");
     out.push_str(kind.name());
     out.push('>');
@@ -130,12 +130,7 @@ pub fn push_stream_error(out: &mut String, error: &StreamError) {
 /// (XEP-0206 §6).
 pub(crate) fn push_stream_error_content(out: &mut String, error: &StreamError) {
     push_empty(out, error.condition.name(), STREAM_ERRORS);
-    push_error_details(
-        out,
-        error.text,
-        STREAM_ERRORS,
-        error.application.map(|condition| condition.name()),
-    );
+    push_error_details(out, error.text, STREAM_ERRORS, error.application);
 }
 
 /// The server's stream header (RFC 6120 §4.7).
@@ -261,7 +256,7 @@ fn push_error_details(
     out: &mut String,
     text: Option<&str>,
     namespace: &str,
-    application: Option<&str>,
+    application: Option<ApplicationCondition>,
 ) {
     if let Some(text) = text {
         out.push_str("<text");
@@ -271,8 +266,16 @@ fn push_error_details(
         push_text(out, text);
         out.push_str("</text>");
     }
-    if let Some(name) = application {
-        push_empty(out, name, APPLICATION_ERRORS);
+    match application {
+        None => {}
+        Some(ApplicationCondition::HandledCountTooHigh { handled, sent }) => {
+            out.push_str("<handled-count-too-high");
+            push_attribute(out, "xmlns", MANAGEMENT);
+            push_attribute(out, "h", &handled.to_string());
+            push_attribute(out, "send-count", &sent.to_string());
+            out.push_str("/>");
+        }
+        Some(condition) => push_empty(out, condition.name(), APPLICATION_ERRORS),
     }
 }
 

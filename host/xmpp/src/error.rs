@@ -48,13 +48,20 @@ impl From<StreamCondition> for StreamError {
     }
 }
 
-/// Conditions in the namespace `urn:xmpp:errors`, beside a defined condition.
+/// Conditions beside a defined one, in the namespace `urn:xmpp:errors` unless they say otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ApplicationCondition {
     /// A stanza exceeded a budget (XEP-0205 §3.3).
     StanzaTooBig,
     /// The account has as many resources as it may have (XEP-0205 §3.2).
     ResourceLimitExceeded,
+    /// More was acknowledged than was sent (XEP-0198 §4; in its own namespace).
+    HandledCountTooHigh {
+        /// What the peer says it handled.
+        handled: u32,
+        /// What it was sent.
+        sent: u32,
+    },
 }
 
 impl ApplicationCondition {
@@ -63,6 +70,7 @@ impl ApplicationCondition {
         match self {
             Self::StanzaTooBig => "stanza-too-big",
             Self::ResourceLimitExceeded => "resource-limit-exceeded",
+            Self::HandledCountTooHigh { .. } => "handled-count-too-high",
         }
     }
 }

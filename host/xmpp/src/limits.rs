@@ -29,6 +29,17 @@ pub struct Limits {
     pub sasl_failures: u32,
     /// Bytes that are read ahead while the shell owes an answer.
     pub read_ahead_bytes: usize,
+    /// Stanzas that wait for their acknowledgement (XEP-0198) until no more mail
+    /// is taken; with twice as many, answers included, the stream ends.
+    pub unacknowledged_stanzas: usize,
+    /// Bytes of such stanzas, likewise.
+    pub unacknowledged_bytes: usize,
+    /// Stanzas that wait for an inactive client (XEP-0352); more are sent.
+    pub held_stanzas: usize,
+    /// Silence after which a client is asked for a sign of life.
+    pub idle_ping: Duration,
+    /// How long it may take to give one.
+    pub ping_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -59,6 +70,11 @@ impl Default for Limits {
             auth_timeout: Duration::from_secs(30),
             sasl_failures: 6,
             read_ahead_bytes: 16 * 1024,
+            unacknowledged_stanzas: 1_000,
+            unacknowledged_bytes: 1024 * 1024,
+            held_stanzas: 100,
+            idle_ping: Duration::from_secs(60),
+            ping_timeout: Duration::from_secs(30),
         }
     }
 }

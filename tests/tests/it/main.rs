@@ -28,6 +28,7 @@ mod presence;
 mod presence_privacy;
 mod process;
 mod refresh;
+mod resumption;
 mod roster;
 mod routing;
 mod sasl;

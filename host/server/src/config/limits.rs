@@ -76,6 +76,17 @@ pub struct XmppLimits {
     pub mailbox_messages: usize,
     /// Bytes that wait for one slow client. Default 1 MiB; then its stream is closed.
     pub mailbox_bytes: usize,
+    /// Presences and chat states that wait for one inactive client (XEP-0352), one a sender.
+    /// Default 100; then they are sent.
+    pub held_stanzas: usize,
+    /// How long a session outlives its connection (XEP-0198). Default 5 min.
+    pub resume_timeout: Duration,
+    /// Sessions without a connection. Default 10,000; more end with their connection.
+    pub parked_sessions: usize,
+    /// Silence after which a client is asked for a sign of life. Default 60 s.
+    pub idle_ping: Duration,
+    /// How long it may take to give one. Default 30 s.
+    pub ping_timeout: Duration,
 }
 
 /// What one stanza may hold; counted by the tokeniser before any tree exists.
@@ -234,6 +245,11 @@ impl XmppLimits {
             mailbox_bytes: section
                 .value("mailbox_bytes", Size(default.mailbox_bytes))
                 .0,
+            held_stanzas: section.value("held_stanzas", default.held_stanzas),
+            resume_timeout: section.value("resume_timeout", default.resume_timeout),
+            parked_sessions: section.value("parked_sessions", default.parked_sessions),
+            idle_ping: section.value("idle_ping", default.idle_ping),
+            ping_timeout: section.value("ping_timeout", default.ping_timeout),
         }
     }
 }
@@ -392,6 +408,11 @@ impl Default for XmppLimits {
             resources_per_user: 10,
             mailbox_messages: 1_000,
             mailbox_bytes: MIB,
+            held_stanzas: 100,
+            resume_timeout: Duration::from_secs(300),
+            parked_sessions: 10_000,
+            idle_ping: Duration::from_secs(60),
+            ping_timeout: Duration::from_secs(30),
         }
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! Owns which step is next. While there is a backlog, the connection takes no
 //! mail: what was kept goes before what is new. A part of it is read, written,
-//! and taken out of the store once the transport has all of it; then the next.
+//! and taken out of the store once the transport has all of it (with stream
+//! management, once the client has acknowledged it); then the next.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -152,9 +153,12 @@ impl Connection {
         }
     }
 
-    /// Goes on once the transport has all of the last part.
+    /// Goes on once the transport has all of the last part; with stream
+    /// management, once the client has it.
     pub(super) fn continue_backlog(&mut self) {
-        let taken = self.session.output().is_empty() && !self.session.is_closed();
+        let taken = self.session.output().is_empty()
+            && self.session.is_settled()
+            && !self.session.is_closed();
         let backlog = self.bound.as_mut().and_then(|it| it.backlog.as_mut());
         if let (Some(backlog), true) = (backlog, taken) {
             backlog.written();

@@ -1,7 +1,7 @@
 //! A bound resource, as its connection holds it: what others send to it, and
 //! how that is written.
 
-use muster_xmpp::session::Session;
+use muster_xmpp::session::{Session, Worth};
 use muster_xmpp::stanza::StanzaKind;
 use muster_xmpp::{BareJid, Jid, encode, roster};
 
@@ -9,6 +9,7 @@ use super::backlog::Backlog;
 use crate::mailbox::{Inbox, Mail};
 use crate::registration::Registration;
 use crate::rosters::User;
+use crate::undelivered::Left;
 
 /// A bound resource, as its connection holds it.
 pub(super) struct Bound {
@@ -36,6 +37,7 @@ impl Bound {
         let jid = self.registration.jid();
         match mail {
             Mail::Stanza(stanza) => session.send(stanza),
+            Mail::Message { stanza, worth } => session.deliver(stanza, worth),
             Mail::Presence { from, stanza } => {
                 if may_see(self.registration.user(), &from) {
                     session.send(stanza);
@@ -70,6 +72,32 @@ impl Bound {
             }
             // `take` ends the stream instead.
             Mail::Close(_) => {}
+        }
+    }
+
+    /// Takes the resource out, says its farewell, and returns what its client
+    /// never got.
+    pub(super) fn end(self, session: &mut Session) -> Left {
+        let Bound {
+            registration,
+            inbox,
+            ..
+        } = self;
+        let jid = registration.jid().clone();
+        // From here on nobody finds the mailbox.
+        drop(registration);
+        let unacknowledged = session.take_unacknowledged().into_iter();
+        let waiting = inbox.empty().into_iter().filter_map(|mail| match mail {
+            Mail::Message { stanza, worth } => Some((stanza, worth)),
+            Mail::Stanza(stanza) => Some((stanza, Worth::Passing)),
+            _ => None,
+        });
+        Left {
+            jid,
+            stanzas: unacknowledged
+                .map(|it| (it.stanza, it.worth))
+                .chain(waiting)
+                .collect(),
         }
     }
 }

@@ -8,8 +8,10 @@
 
 mod backlog;
 mod bound;
+mod parking;
 
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -17,20 +19,23 @@ use std::time::{Duration, Instant};
 
 use muster_xmpp::error::{StanzaError, StreamCondition, StreamError};
 use muster_xmpp::session::{
-    Action, BindRefusal, Channel, CredentialsAnswer, Session, TokenVerdict, Verdict,
+    Action, BindRefusal, Channel, CredentialsAnswer, NotResumed, Session, TokenVerdict, Verdict,
 };
 use muster_xmpp::stanza::{Presence, Stanza, StanzaKind};
 use muster_xmpp::{BareJid, DomainRef, FullJid, Jid, ResourcePart, encode};
 
 use self::backlog::Backlog;
 use self::bound::Bound;
+pub(crate) use self::parking::Handover;
+use self::parking::{Parked, SessionTicket};
 use crate::admission::Slot;
 use crate::attempts;
 use crate::hosts::VirtualHost;
 use crate::limit::Limit;
-use crate::mailbox::{Mail, mailbox};
+use crate::mailbox::{Inbox, Mail, mailbox};
 use crate::presence::Presences;
 use crate::registration::Registration;
+use crate::resumption::Reply;
 use crate::rosters::SourceError;
 use crate::router::Delivery;
 use crate::services::Services;
@@ -41,16 +46,27 @@ use crate::transport::{HungUp, OUTPUT_HIGH_WATER, Transport};
 /// A client connection.
 pub(crate) struct Connection {
     transport: Transport,
-    /// The connection's place, freed when it ends; has the peer's address.
-    slot: Slot,
+    /// The connection's place, while there is a peer.
+    slot: Option<Slot>,
+    /// The peer's address, for the delay of those who fail too often.
+    address: IpAddr,
     session: Session,
     services: Arc<Services>,
     bound: Option<Bound>,
     /// The answer that the session, or the client's next stanza, waits for.
-    pending: Option<Pin<Box<dyn Future<Output = Answer> + Send>>>,
+    pending: Option<Pending>,
     /// The peer is gone: nothing more can be read or written.
     hung_up: bool,
+    /// An earlier session is on its way here: what `pending` is about.
+    resuming: bool,
+    /// By which another connection gets this session.
+    ticket: Option<Box<SessionTicket>>,
+    /// The session lives on without a peer.
+    parked: Option<Parked>,
 }
+
+/// An answer on its way.
+type Pending = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// What a pending answer turned out to be.
 enum Answer {
@@ -72,6 +88,7 @@ enum Answer {
         to: Option<Jid>,
         kept: Result<(), StanzaError>,
     },
+    Resumed(Result<Box<Handover>, NotResumed>),
 }
 
 /// What waits for the roster.
@@ -88,6 +105,7 @@ enum Event {
     Mail(Mail),
     Backlog(Result<Waiting, StoreError>),
     Overflow,
+    HandOver(Reply<Box<Handover>>),
     Deadline,
     Stop,
 }
@@ -109,12 +127,16 @@ impl Connection {
         );
         Connection {
             transport,
-            slot,
+            address: slot.address(),
+            slot: Some(slot),
             session,
             services,
             bound: None,
             pending: None,
             hung_up: false,
+            resuming: false,
+            ticket: None,
+            parked: None,
         }
     }
 
@@ -131,8 +153,9 @@ impl Connection {
             match self.next_event().await {
                 Event::Transferred => {}
                 Event::HungUp => {
-                    self.hung_up = true;
-                    break;
+                    if !self.hang_up() {
+                        break;
+                    }
                 }
                 Event::Answer(answer) => self.answer(answer),
                 Event::Mail(mail) => self.take(mail),
@@ -143,6 +166,8 @@ impl Connection {
                         "too much waits for this client; it does not read fast enough",
                     )));
                 }
+                Event::HandOver(reply) => self.hand_over(reply),
+                Event::Deadline if self.parked.is_some() => self.expire(),
                 Event::Deadline => self.session.timeout(Instant::now()),
                 Event::Stop => self
                     .session
@@ -154,7 +179,10 @@ impl Connection {
 
     /// Performs what the session asks for. False when the stream has ended.
     fn advance(&mut self) -> bool {
-        if self.session.is_closed() {
+        if self.hung_up {
+            return self.resuming || self.parked.is_some() && !self.session.is_closed();
+        }
+        if self.session.is_closed() && !self.resuming {
             // Nobody is left to hear the answer.
             self.pending = None;
         }
@@ -164,20 +192,23 @@ impl Connection {
             if let Some(login) = self.session.take_login() {
                 telemetry::login(login);
                 if login.is_err() {
-                    let now = Instant::now();
-                    self.services.attempts.failed(self.slot.address(), now);
-                } else {
-                    self.slot.logged_in();
+                    self.services.attempts.failed(self.address, Instant::now());
+                } else if let Some(slot) = &mut self.slot {
+                    slot.logged_in();
                 }
             }
             if let Some(pause) = self.session.take_pause() {
                 Limit::from(pause).reached();
             }
             let Some(action) = action else { break };
-            if let Action::Close = action {
-                return false;
+            match action {
+                Action::Close => return false,
+                Action::Lost => {
+                    metrics::counter!("muster_peers_lost_total").increment(1);
+                    return self.hang_up();
+                }
+                action => self.perform(action),
             }
-            self.perform(action);
         }
         true
     }
@@ -189,15 +220,24 @@ impl Connection {
             services,
             bound,
             pending,
+            ticket,
+            parked,
             ..
         } = self;
-        let wake = [session.deadline(), session.paused_until()];
+        let wake = [
+            session.deadline(),
+            session.paused_until(),
+            parked.as_ref().map(Parked::until),
+        ];
         let deadline = wake.into_iter().flatten().min();
         let deadline = deadline.map(tokio::time::Instant::from_std);
         let awaits = pending.is_some();
         let backlog = bound.as_ref().and_then(|it| it.backlog.as_ref());
-        let writing = backlog.is_some_and(Backlog::is_writing);
-        let congested = session.output().len() >= OUTPUT_HIGH_WATER;
+        let writing = backlog.is_some_and(Backlog::is_writing) && session.is_settled();
+        let hung_up = self.hung_up;
+        let congested =
+            hung_up || !session.wants_mail() || session.output().len() >= OUTPUT_HIGH_WATER;
+        let drains = bound.is_none() && !session.is_closed();
         tokio::select! {
             biased;
             answer = async { pending.as_mut()?.await.into() }, if awaits => match answer {
@@ -207,15 +247,19 @@ impl Connection {
                 }
                 None => Event::Transferred,
             },
+            reply = async { ticket.as_mut()?.asked().await.into() }, if ticket.is_some() => match reply {
+                Some(reply) => Event::HandOver(reply),
+                None => Event::Transferred,
+            },
             transferred = poll_fn(|cx| match transport.transfer(cx, session, !awaits) {
                 Poll::Pending if writing && session.output().is_empty() => Poll::Ready(Ok(())),
                 transferred => transferred,
-            }) => match transferred {
+            }), if !hung_up => match transferred {
                 Ok(()) => Event::Transferred,
                 Err(HungUp) => Event::HungUp,
             },
-            event = inbox_event(bound.as_mut(), congested), if bound.is_some() => event,
-            () = services.stop.cancelled(), if bound.is_none() => Event::Stop,
+            event = inbox_event(bound.as_mut(), congested, hung_up), if bound.is_some() => event,
+            () = services.stop.cancelled(), if drains => Event::Stop,
             () = tokio::time::sleep_until(deadline.unwrap_or_else(tokio::time::Instant::now)), if deadline.is_some() => Event::Deadline,
         }
     }
@@ -274,17 +318,16 @@ impl Connection {
                 self.route(&stanza);
             }
             Action::StartTls => self.start_tls(),
-            Action::Close => {}
+            Action::Enable { id, max } => self.enable(id, max),
+            Action::Resume { account, previd } => self.resume(account, previd),
+            Action::Lost | Action::Close => {}
         }
     }
 
     /// Where to ask about a login, and how long to wait before.
     fn begin_login(&self, domain: &DomainRef) -> (Option<Arc<VirtualHost>>, Option<Duration>) {
         let host = self.services.hosts.at(domain).cloned();
-        let delay = self
-            .services
-            .attempts
-            .delay(self.slot.address(), Instant::now());
+        let delay = self.services.attempts.delay(self.address, Instant::now());
         (host, delay)
     }
 
@@ -441,6 +484,7 @@ impl Connection {
                     self.refuse(StanzaKind::Message, id.as_deref(), to.as_ref(), &error);
                 }
             }
+            Answer::Resumed(obtained) => self.resumed(obtained),
         }
     }
 
@@ -453,7 +497,7 @@ impl Connection {
                 return self.session.close(Some(error));
             }
             bound.write(mail, &mut self.session);
-            if self.session.output().len() < OUTPUT_HIGH_WATER {
+            if self.session.wants_mail() && self.session.output().len() < OUTPUT_HIGH_WATER {
                 next = bound.inbox.try_receive();
             }
         }
@@ -462,38 +506,54 @@ impl Connection {
     /// Takes the resource out, then writes the last words for as long as the
     /// peer takes them.
     async fn finish(&mut self) {
-        self.pending = None;
-        // The farewell first: it does not depend on what the peer still takes.
-        self.bound = None;
         if let Some(condition) = self.session.closed_by() {
             telemetry::stream_ended(condition, self.session.jid());
         }
-        if self.hung_up {
-            return;
-        }
+        // The farewell first: it does not depend on what the peer still takes.
+        let left = self.leave();
+        let Connection {
+            transport,
+            session,
+            services,
+            hung_up,
+            ..
+        } = self;
+        let settled = async {
+            if let Some(left) = left {
+                services.undelivered.settle(left).await;
+            }
+        };
+        let said = async {
+            if !*hung_up {
+                transport.finish(session).await;
+            }
+        };
         // Boxed as well: this room is needed once, at the end.
-        Box::pin(self.transport.finish(&mut self.session)).await;
+        Box::pin(async { tokio::join!(settled, said) }).await;
     }
 }
 
-async fn inbox_event(bound: Option<&mut Bound>, congested: bool) -> Event {
+async fn inbox_event(bound: Option<&mut Bound>, congested: bool, hung_up: bool) -> Event {
     let Some(bound) = bound else {
         return std::future::pending().await;
     };
-    if let Some(backlog) = &mut bound.backlog {
+    match &mut bound.backlog {
         // What was kept goes first, so what is new waits.
-        return tokio::select! {
+        Some(backlog) if !hung_up => tokio::select! {
             read = backlog.read() => Event::Backlog(read),
-            () = bound.inbox.overflowed() => Event::Overflow,
-        };
+            ended = ended(&bound.inbox) => ended,
+        },
+        Some(_) => ended(&bound.inbox).await,
+        None if congested => ended(&bound.inbox).await,
+        None => {
+            let mail = bound.inbox.receive().await;
+            mail.map_or(Event::Overflow, Event::Mail)
+        }
     }
-    if congested {
-        bound.inbox.overflowed().await;
-        return Event::Overflow;
-    }
-    bound
-        .inbox
-        .receive()
-        .await
-        .map_or(Event::Overflow, Event::Mail)
+}
+
+/// What ends a stream that takes no mail at the moment.
+async fn ended(inbox: &Inbox) -> Event {
+    let ended = inbox.ended().await;
+    ended.map_or(Event::Overflow, |error| Event::Mail(Mail::Close(error)))
 }

@@ -49,6 +49,8 @@ pub(crate) enum Transport {
     WebSocket(Box<WebSocket>),
     /// HTTP requests (XEP-0124).
     Bosh(Box<Bosh>),
+    /// Nothing any more: the peer is gone, and the session lives on.
+    Gone,
 }
 
 impl Transport {
@@ -71,6 +73,7 @@ impl Transport {
             }
             Transport::WebSocket(socket) => socket.transfer(cx, session, read),
             Transport::Bosh(requests) => requests.transfer(cx, session, read),
+            Transport::Gone => Poll::Pending,
         }
     }
 
@@ -102,6 +105,7 @@ impl Transport {
                 Transport::Upgrade(_) => Ok(()),
                 Transport::WebSocket(socket) => socket.finish(session).await,
                 Transport::Bosh(requests) => requests.finish(session).await,
+                Transport::Gone => Ok(()),
             }
         });
         if !matches!(finished.await, Ok(Ok(()))) {

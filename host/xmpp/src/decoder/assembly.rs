@@ -17,6 +17,7 @@ use super::{StreamEvent, StreamOpen};
 use crate::address;
 use crate::encode::FRAMING;
 use crate::error::{StanzaError, StreamCondition, StreamError};
+use crate::session::{MANAGEMENT, Request};
 use crate::stanza::{
     Iq, IqType, JABBER_CLIENT, Message, MessageType, Payload, Presence, PresenceType, Stanza,
     StanzaKind,
@@ -68,6 +69,12 @@ pub enum NonzaKind {
     StartTls,
     /// `<compress/>` (XEP-0138).
     Compress,
+    /// Stream management (XEP-0198).
+    Management(Request),
+    /// `<active/>` (XEP-0352 §4.2).
+    Active,
+    /// `<inactive/>` (XEP-0352 §4.2).
+    Inactive,
     /// `<open/>` of a framed stream (RFC 7395 §3.3.2); comes out as
     /// [`StreamEvent::Open`].
     Open(StreamOpen),
@@ -249,10 +256,37 @@ fn nonza(namespace: &str, name: &str, attributes: &mut Vec<Attribute>) -> Option
         ("urn:ietf:params:xml:ns:xmpp-sasl", "abort") => Some(NonzaKind::Abort),
         ("urn:ietf:params:xml:ns:xmpp-tls", "starttls") => Some(NonzaKind::StartTls),
         ("http://jabber.org/protocol/compress", "compress") => Some(NonzaKind::Compress),
+        (MANAGEMENT, name) => management(name, attributes).map(NonzaKind::Management),
+        ("urn:xmpp:csi:0", "active") => Some(NonzaKind::Active),
+        ("urn:xmpp:csi:0", "inactive") => Some(NonzaKind::Inactive),
         (FRAMING, "open") => Some(NonzaKind::Open(StreamOpen::of(attributes))),
         (FRAMING, "close") => Some(NonzaKind::Close),
         _ => None,
     }
+}
+
+/// Numbers that are none stay out: what that means depends on the element.
+fn management(name: &str, attributes: &[Attribute]) -> Option<Request> {
+    let value = |name: &str| {
+        let mut named = attributes.iter().filter(|it| it.known() == Some(name));
+        named.next().map(|it| it.value.as_str())
+    };
+    let number = |name: &str| value(name).and_then(|value| value.trim().parse().ok());
+    Some(match name {
+        "enable" => Request::Enable {
+            resume: matches!(value("resume"), Some("true" | "1")),
+            max: number("max"),
+        },
+        "resume" => Request::Resume {
+            previd: value("previd").unwrap_or_default().to_owned(),
+            handled: number("h"),
+        },
+        "r" => Request::Ask,
+        "a" => Request::Acknowledge {
+            handled: number("h"),
+        },
+        _ => return None,
+    })
 }
 
 fn assemble(

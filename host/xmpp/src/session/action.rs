@@ -1,5 +1,7 @@
 //! What a session asks of its shell, and what the shell answers.
 
+use std::time::Duration;
+
 use jid::{BareJid, DomainPart, ResourcePart};
 use secrecy::SecretString;
 
@@ -10,8 +12,9 @@ use crate::stanza::{Presence, Stanza};
 /// The next thing for the shell to do. [`StartTls`](Action::StartTls),
 /// [`Credentials`](Action::Credentials),
 /// [`VerifyPassword`](Action::VerifyPassword),
-/// [`VerifyToken`](Action::VerifyToken) and [`Bind`](Action::Bind) await an
-/// answer; until it comes the session yields nothing else.
+/// [`VerifyToken`](Action::VerifyToken), [`Bind`](Action::Bind) and
+/// [`Resume`](Action::Resume) await an answer; until it comes the session
+/// yields nothing else.
 #[derive(Debug)]
 pub enum Action {
     /// Write out the output, take the server's part in a TLS handshake, and
@@ -52,6 +55,26 @@ pub enum Action {
         /// Who chose it.
         origin: ResourceOrigin,
     },
+    /// The client wants a session that outlives a broken connection (XEP-0198
+    /// §3). Answer at once with [`Session::enabled`](super::Session::enabled).
+    Enable {
+        /// A name for the session that nobody can guess.
+        id: String,
+        /// How long the client wants it to live at most, if it said so.
+        max: Option<Duration>,
+    },
+    /// The client wants to go on with a session (XEP-0198 §5), which has to be
+    /// one of this account; answer with
+    /// [`Session::resumed`](super::Session::resumed).
+    Resume {
+        /// The account that authenticated.
+        account: BareJid,
+        /// What [`Action::Enable`] called the session.
+        previd: String,
+    },
+    /// The peer has given no sign of life for too long: cut the connection. The
+    /// session can be resumed from another one.
+    Lost,
     /// The client asks for its roster (RFC 6121 §2.1.3, §2.6). The shell
     /// answers through its mailbox, where it becomes interested as well.
     RosterGet {

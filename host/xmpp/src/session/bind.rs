@@ -17,13 +17,15 @@ use crate::stanza::{Iq, IqType, Payload, Stanza, StanzaKind};
 /// Namespace of resource binding.
 pub(super) const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
 
-/// What is on offer after SASL: binding, the session that RFC 3921 wanted, and
-/// roster versions (RFC 6121 §2.6.1).
+/// What is on offer after SASL: binding, the session that RFC 3921 wanted,
+/// roster versions (RFC 6121 §2.6.1), stream management (XEP-0198) and client
+/// states (XEP-0352).
 pub(super) fn push_bind_features(out: &mut String) {
     out.push_str(
         "<bind xmlns=\"urn:ietf:params:xml:ns:xmpp-bind\"><required/></bind>\
          <session xmlns=\"urn:ietf:params:xml:ns:xmpp-session\"><optional/></session>\
-         <ver xmlns=\"urn:xmpp:features:rosterver\"/>",
+         <ver xmlns=\"urn:xmpp:features:rosterver\"/>\
+         <sm xmlns=\"urn:xmpp:sm:3\"/><csi xmlns=\"urn:xmpp:csi:0\"/>",
     );
 }
 
@@ -96,8 +98,7 @@ impl Session {
                 let reply = encode::server_iq(IqType::Result, &id, None, &jid, &payload);
                 self.send(reply);
                 self.jid = Some(jid);
-                self.deadline = None;
-                self.state = State::Bound;
+                self.begin_stanzas();
             }
             Err(refusal) => {
                 self.state = State::Binding(account);

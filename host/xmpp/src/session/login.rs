@@ -83,6 +83,19 @@ impl Session {
                 return None;
             }
             NonzaKind::Auth { .. } | NonzaKind::Response | NonzaKind::Abort => {}
+            NonzaKind::Management(request) if self.is_open() => return self.manage(request),
+            NonzaKind::Active if self.is_open() => {
+                self.active();
+                return None;
+            }
+            NonzaKind::Inactive if self.is_open() => {
+                self.inactive();
+                return None;
+            }
+            NonzaKind::Management(_) | NonzaKind::Active | NonzaKind::Inactive => {
+                self.close(Some(StreamCondition::NotAuthorized.into()));
+                return None;
+            }
             // The decoder makes stream events of them.
             NonzaKind::Open(_) | NonzaKind::Close => return None,
         }
@@ -104,6 +117,14 @@ impl Session {
                 None
             }
         }
+    }
+
+    /// Whether the stream has begun, so that an element can be answered.
+    fn is_open(&self) -> bool {
+        matches!(
+            self.state,
+            State::Login(_) | State::Binding(_) | State::Bound
+        )
     }
 
     fn offers_tls(&self) -> bool {

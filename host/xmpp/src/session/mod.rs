@@ -15,16 +15,21 @@ mod action;
 mod answers;
 mod bind;
 mod channel;
+mod client_state;
 mod config;
 mod entropy;
+mod idle;
 mod intake;
 mod login;
+mod management;
 mod outbox;
 
 pub use action::{Action, BindRefusal, CredentialsAnswer, ResourceOrigin, TokenVerdict, Verdict};
 pub use channel::{Channel, ChannelBindings, Encryption, Framing};
 pub use config::{Host, SessionConfig, Software};
 pub use intake::Pause;
+pub(crate) use management::MANAGEMENT;
+pub use management::{NotResumed, Request, Suspended, Unacknowledged, Worth};
 pub use outbox::Outbox;
 
 use std::fmt;
@@ -38,8 +43,11 @@ use crate::decoder::{Decoder, StreamEvent, StreamOpen};
 use crate::encode;
 use crate::error::{StreamCondition, StreamError};
 use crate::sasl::{Exchange, Failure};
+use client_state::Held;
 use entropy::Entropy;
+use idle::Pulse;
 use intake::Intake;
+use management::Ledger;
 
 /// The machine of one client stream.
 pub struct Session {
@@ -66,7 +74,13 @@ pub struct Session {
     login: Option<Result<(), Failure>>,
     /// Why we ended the stream.
     closed_by: Option<StreamError>,
+    /// When [`Session::timeout`] has something to do; see `idle`.
     deadline: Option<Instant>,
+    pulse: Pulse,
+    /// What was handled and what was not acknowledged, with stream management.
+    ledger: Option<Box<Ledger>>,
+    /// What waits for the client, while it is inactive.
+    held: Option<Box<Held>>,
 }
 
 /// How far the stream is.
@@ -83,6 +97,14 @@ enum State {
     Binding(BareJid),
     /// The shell owes an answer to a bind.
     AwaitingBind { account: BareJid, id: String },
+    /// The shell owes an answer to a wish to resume.
+    AwaitingResume {
+        account: BareJid,
+        previd: String,
+        handled: u32,
+        /// Of logging in: the client has done its part for now.
+        deadline: Option<Instant>,
+    },
     /// Stanzas flow.
     Bound,
     /// Everything was said; the shell does not know yet.
@@ -123,6 +145,9 @@ impl Session {
             login: None,
             closed_by: None,
             deadline: now.checked_add(config.limits.auth_timeout),
+            pulse: Pulse::default(),
+            ledger: None,
+            held: None,
             config,
         }
     }
@@ -130,6 +155,7 @@ impl Session {
     /// Takes bytes from the peer.
     pub fn receive(&mut self, bytes: &[u8]) {
         self.intake.bytes(bytes.len());
+        self.heard();
         self.decoder.receive(bytes);
     }
 
@@ -141,12 +167,14 @@ impl Session {
             // The frame before ended within an element.
             return self.close(Some(StreamCondition::NotWellFormed.into()));
         }
+        self.heard();
         self.decoder.receive(frame);
     }
 
     /// Takes the start of a stream whose header is not part of it (XEP-0206):
     /// the first one, and the one after SASL.
     pub fn open(&mut self, open: StreamOpen) {
+        self.heard();
         match self.state {
             State::Opening | State::Reopening(_) => self.header(open),
             _ => self.close(Some(StreamCondition::InvalidXml.into())),
@@ -155,8 +183,23 @@ impl Session {
 
     /// Sends a stanza to the client, complete and stamped, as
     /// [`encode`](crate::encode) makes it.
+    ///
+    /// With stream management it is kept until the client acknowledges it; while
+    /// the client is inactive (XEP-0352) it may wait.
     pub fn send(&mut self, stanza: Bytes) {
+        self.deliver(stanza, Worth::Passing);
+    }
+
+    /// The same for a stanza whose loss would mean something.
+    pub fn deliver(&mut self, stanza: Bytes, worth: Worth) {
+        if let Some(stanza) = self.hold(stanza) {
+            self.transmit(stanza, worth);
+        }
+    }
+
+    fn transmit(&mut self, stanza: Bytes, worth: Worth) {
         self.output.push(&stanza);
+        self.count_sent(stanza, worth);
     }
 
     /// The next thing for the shell to do. `None` when more bytes are needed or
@@ -170,6 +213,9 @@ impl Session {
 
     fn next_action(&mut self) -> Option<Action> {
         loop {
+            if self.take_lost() {
+                return Some(Action::Lost);
+            }
             match self.state {
                 State::Closing => {
                     self.state = State::Closed;
@@ -180,7 +226,10 @@ impl Session {
                 _ => {}
             }
             match self.decoder.next() {
-                Ok(None) => return None,
+                Ok(None) => {
+                    self.ask_if_useful();
+                    return None;
+                }
                 Ok(Some(event)) => {
                     if let Some(action) = self.handle(event) {
                         return Some(action);
@@ -211,22 +260,6 @@ impl Session {
         self.decoder.limits().bytes
     }
 
-    /// Until when a resource has to be bound; `None` once it is.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.deadline
-    }
-
-    /// Ends the stream with `connection-timeout` if the deadline has passed
-    /// (RFC 6120 §4.9.3.4).
-    pub fn timeout(&mut self, now: Instant) {
-        if self.deadline.is_some_and(|deadline| deadline <= now) {
-            self.close(Some(
-                StreamError::new(StreamCondition::ConnectionTimeout)
-                    .with_text("logging in took too long"),
-            ));
-        }
-    }
-
     /// Ends the stream: with `error`, or orderly without. Does nothing to a
     /// stream that has ended.
     pub fn close(&mut self, error: Option<StreamError>) {
@@ -236,6 +269,7 @@ impl Session {
         // An error may precede our header; the peer needs one to read the
         // error (RFC 6120 §4.9.1.2).
         self.open_stream();
+        self.acknowledge();
         if let Some(error) = &error {
             // BOSH has a wrapper of its own for it (XEP-0206 §6).
             if self.output.framing() != Framing::Bosh {
@@ -310,7 +344,7 @@ impl Session {
     fn awaits_shell(&self) -> bool {
         match &self.state {
             State::Login(Some(exchange)) => exchange.awaits_shell(),
-            State::AwaitingBind { .. } | State::AwaitingTls => true,
+            State::AwaitingBind { .. } | State::AwaitingResume { .. } | State::AwaitingTls => true,
             _ => false,
         }
     }
@@ -329,9 +363,13 @@ impl Session {
                 None
             }
             StreamEvent::Nonza(nonza) => self.nonza(nonza),
-            StreamEvent::Stanza(stanza) if self.is_bound() => self.stanza(stanza),
+            StreamEvent::Stanza(stanza) if self.is_bound() => {
+                self.count_handled();
+                self.stanza(stanza)
+            }
             StreamEvent::Stanza(stanza) => self.bind(stanza),
             StreamEvent::Rejected(rejection) if self.is_bound() => {
+                self.count_handled();
                 self.reject(&rejection);
                 None
             }
@@ -344,6 +382,14 @@ impl Session {
 
     fn is_bound(&self) -> bool {
         matches!(self.state, State::Bound)
+    }
+
+    /// Logging in is over.
+    fn begin_stanzas(&mut self) {
+        self.state = State::Bound;
+        self.deadline = None;
+        // The client has just asked for it: silence counts from here on.
+        self.heard();
     }
 
     /// The client's stream header, before or after SASL (RFC 6120 §4.7).

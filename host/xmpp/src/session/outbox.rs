@@ -63,6 +63,12 @@ impl Outbox {
         Some(frame)
     }
 
+    /// Forgets what waits: nobody will take it.
+    pub(super) fn clear(&mut self) {
+        self.bytes = BytesMut::new();
+        self.frames = VecDeque::new();
+    }
+
     /// Appends one element. One that relies on the namespaces of the stream
     /// header starts with the name of a stanza or with the prefix `stream`.
     pub(super) fn push(&mut self, element: &[u8]) {

@@ -1,8 +1,10 @@
 //! States and events of a stream, under virtual time.
 
 mod channel;
+mod idle;
 mod intake;
 mod login;
+mod management;
 mod stanzas;
 
 use std::time::Duration;
@@ -109,14 +111,22 @@ impl Stream {
 
     /// Before SASL, features read.
     fn opened() -> Self {
-        let mut stream = Self::new(config());
+        Self::opened_with(config())
+    }
+
+    fn opened_with(config: SessionConfig) -> Self {
+        let mut stream = Self::new(config);
         stream.ask(HEADER);
         stream
     }
 
     /// SASL done, the second header not sent.
     fn authenticated() -> Self {
-        let mut stream = Self::opened();
+        Self::opened().authenticate()
+    }
+
+    fn authenticate(mut self) -> Self {
+        let stream = &mut self;
         let actions = stream.say(PLAIN);
         assert!(matches!(
             actions.as_slice(),
@@ -127,7 +137,7 @@ impl Stream {
             stream.heard(),
             "<success xmlns=\"urn:ietf:params:xml:ns:xmpp-sasl\"/>"
         );
-        stream
+        self
     }
 
     /// Ready to bind.
@@ -138,7 +148,12 @@ impl Stream {
     }
 
     fn bound() -> Self {
-        let mut stream = Self::restarted();
+        Self::bound_with(config())
+    }
+
+    fn bound_with(config: SessionConfig) -> Self {
+        let mut stream = Self::opened_with(config).authenticate();
+        stream.ask(HEADER);
         let actions = stream.say(BIND);
         assert!(matches!(actions.as_slice(), [Action::Bind { .. }]));
         let jid = FullJid::new("john@example.test/phone").unwrap();
@@ -181,7 +196,6 @@ fn the_way_from_the_first_byte_to_the_last() {
         stream.session.jid().map(|jid| jid.as_str()),
         Some("john@example.test/phone")
     );
-    assert_eq!(stream.session.deadline(), None);
     assert_eq!(stream.last("</stream:stream>"), "</stream:stream>");
     assert!(stream.session.jid().is_some());
 }
