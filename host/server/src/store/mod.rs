@@ -79,6 +79,7 @@ impl Store {
             place,
             jobs: orders,
             tried: Instant::now(),
+            large: false,
         };
         let thread = std::thread::Builder::new().name("store".to_owned());
         thread

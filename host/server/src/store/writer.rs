@@ -24,6 +24,11 @@ const GROUP: usize = 256;
 /// How often opening the file is tried while it is out of service.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// A file of this size takes longer to look through after a kill than one
+/// would wait for; from there on each commit notes what is in use, which makes
+/// it take two or three times as long.
+const NOTE_USE_FROM: u64 = 64 * 1024 * 1024;
+
 /// Where the file is.
 pub(super) trait Place: Send {
     /// Opens the file, and makes it if there is none.
@@ -51,6 +56,8 @@ pub(super) struct Writer {
     pub(super) jobs: mpsc::Receiver<Job>,
     /// When opening was tried last.
     pub(super) tried: Instant,
+    /// The file is one of [`NOTE_USE_FROM`].
+    pub(super) large: bool,
 }
 
 type Waiting = (Order, oneshot::Sender<Result<Done, StoreError>>);
@@ -91,9 +98,10 @@ impl Writer {
             return answer(group, None);
         };
         let start = Instant::now();
-        let limits = &self.shared.limits;
+        let (limits, large) = (&self.shared.limits, self.large);
         let done = catch_unwind(AssertUnwindSafe(|| {
-            let transaction = database.begin_write()?;
+            let mut transaction = database.begin_write()?;
+            transaction.set_quick_repair(large);
             let done = group
                 .iter()
                 .map(|(order, _)| order.apply(&transaction, limits))
@@ -115,6 +123,7 @@ impl Writer {
 
     fn tend(&mut self) {
         if let Some(bytes) = self.place.len() {
+            self.large = bytes >= NOTE_USE_FROM;
             metrics::gauge!("muster_store_file_bytes").set(bytes as f64);
         }
         let Some(database) = self.database() else {
