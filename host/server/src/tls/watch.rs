@@ -55,12 +55,9 @@ impl Tls {
             .iter()
             .map(|entry| (entry, Seen::default()))
             .collect();
-        let mut told = None;
+        // What there is to say at the start was said when the configuration was read.
+        let mut calendar = Calendar::new(SystemTime::now());
         loop {
-            let today = today();
-            if told.replace(today) != Some(today) {
-                self.certificates.iter().for_each(tell_expiry);
-            }
             let patience = tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.reload.notified() => Patience::None,
@@ -69,14 +66,28 @@ impl Tls {
             for (entry, seen) in &mut seen {
                 look(entry, seen, patience).await;
             }
+            if calendar.turns(SystemTime::now()) {
+                self.certificates.iter().for_each(tell_expiry);
+            }
         }
     }
 }
 
-/// The day by the wall clock, counted from the epoch.
-fn today() -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    now.unwrap_or_default().as_secs() / DAY
+/// The day by the wall clock, counted from the epoch. No timer waits for the next one: a clock
+/// that is set, or a machine that sleeps, is found out by looking.
+struct Calendar(u64);
+
+impl Calendar {
+    fn new(now: SystemTime) -> Self {
+        let since = now.duration_since(SystemTime::UNIX_EPOCH);
+        Self(since.unwrap_or_default().as_secs() / DAY)
+    }
+
+    /// Whether `now` is another day than the one before.
+    fn turns(&mut self, now: SystemTime) -> bool {
+        let today = Self::new(now).0;
+        std::mem::replace(&mut self.0, today) != today
+    }
 }
 
 async fn look(entry: &Entry, seen: &mut Seen, patience: Patience) {
@@ -130,5 +141,30 @@ fn tell_expiry(entry: &Entry) {
         Some(concern @ CertificateConcern::Expired) => tracing::error!(%domain, "{concern}"),
         Some(concern) => tracing::warn!(%domain, "{concern}"),
         None => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_day_is_told_once_whatever_the_clock_does() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let mut calendar = Calendar::new(at(10 * DAY + 5));
+        for (now, turned) in [
+            (10 * DAY + 6, false),
+            (11 * DAY - 1, false),
+            (11 * DAY, true),
+            (11 * DAY + 1, false),
+            // The clock is set forth, then back; the machine sleeps for a week.
+            (12 * DAY + 1, true),
+            (11 * DAY + 1, true),
+            (11 * DAY + 2, false),
+            (18 * DAY + 2, true),
+            (18 * DAY + 3, false),
+        ] {
+            assert_eq!(calendar.turns(at(now)), turned, "{now}");
+        }
     }
 }
