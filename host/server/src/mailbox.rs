@@ -2,17 +2,19 @@
 //! connection task.
 //!
 //! Owns the bounds (messages and bytes) and what happens when they are
-//! exceeded: the stream is closed, and whoever sent never waits. Does not own the stream or its encoding;
-//! rosters and presences travel as shared snapshots and are written by the
-//! receiving connection.
+//! exceeded: the stream is closed, and whoever sent never waits. Of the
+//! presence of one resource that waits, only the last word is kept. Does not
+//! own the stream or its encoding; rosters travel as shared snapshots and are
+//! written by the receiving connection.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use muster_xmpp::BareJid;
+use muster_xmpp::FullJid;
 use muster_xmpp::error::{StanzaError, StreamError};
 use muster_xmpp::roster::Snapshot;
 use muster_xmpp::session::Worth;
@@ -33,12 +35,7 @@ pub(crate) enum Mail {
     },
     /// Presence that a contact broadcast. Written only while the receiver's
     /// own roster still says that the receiver sees that contact.
-    Presence {
-        /// The account that sent it.
-        from: BareJid,
-        /// The complete stanza.
-        stanza: Bytes,
-    },
+    Presence(Broadcast),
     /// The answer to this resource's roster get (RFC 6121, section 2.1.4).
     Roster {
         /// The id of the request.
@@ -73,12 +70,50 @@ impl Mail {
     /// to the account, so only their handle counts.
     fn bytes(&self) -> usize {
         match self {
-            Mail::Stanza(stanza) | Mail::Message { stanza, .. } | Mail::Presence { stanza, .. } => {
-                stanza.len()
-            }
+            Mail::Stanza(stanza) | Mail::Message { stanza, .. } => stanza.len(),
+            Mail::Presence(broadcast) => broadcast.0.stanza.len(),
             Mail::Roster { id, .. } | Mail::RosterFailed { id, .. } => id.len(),
             Mail::Pushes { .. } | Mail::Close(_) => 0,
         }
+    }
+}
+
+/// Presence on its way to many. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Broadcast(Arc<Shown>, u64);
+
+#[derive(Debug)]
+struct Shown {
+    from: FullJid,
+    /// It says that the resource is no longer available.
+    ends: bool,
+    stanza: Bytes,
+}
+
+impl Broadcast {
+    /// The complete stanza that tells of `from` that it is available, or that
+    /// it `ends`.
+    pub(crate) fn new(from: FullJid, ends: bool, stanza: Bytes) -> Broadcast {
+        // To be told apart without following the handle; equal by chance is
+        // possible.
+        let mut hasher = DefaultHasher::new();
+        from.hash(&mut hasher);
+        let shown = Shown { from, ends, stanza };
+        Broadcast(Arc::new(shown), hasher.finish())
+    }
+
+    /// The resource that it tells of.
+    pub(crate) fn from(&self) -> &FullJid {
+        &self.0.from
+    }
+
+    /// What is to be written.
+    pub(crate) fn into_stanza(self) -> Bytes {
+        self.0.stanza.clone()
+    }
+
+    fn is_of_same(&self, other: &Broadcast) -> bool {
+        self.1 == other.1 && self.0.from == other.0.from
     }
 }
 
@@ -148,6 +183,9 @@ impl Mailbox {
         let mut queue = self.0.queue.lock();
         if queue.state != State::Open {
             return false;
+        }
+        if let Mail::Presence(news) = &mail {
+            queue.supersede(news);
         }
         if queue.fits(&mail, self.0.limits) {
             queue.closing |= matches!(mail, Mail::Close(_));
@@ -243,6 +281,32 @@ impl Queue {
             && (self.bytes == 0 || self.bytes + mail.bytes() <= limits.bytes)
     }
 
+    /// Takes out what `news` makes obsolete, so that a contact who changes its
+    /// presence often costs a slow reader one mail. The end of a resource's
+    /// presence is news of its own: what begins after it does not hide it. So at
+    /// most two mails of a resource wait: its end, and its new beginning.
+    fn supersede(&mut self, news: &Broadcast) {
+        for at in (0..self.mails.len()).rev() {
+            let Some(Mail::Presence(old)) = self.mails.get(at) else {
+                continue;
+            };
+            if !old.is_of_same(news) {
+                continue;
+            }
+            let ends = old.0.ends;
+            if ends && !news.0.ends {
+                return;
+            }
+            if let Some(old) = self.mails.remove(at) {
+                self.bytes -= old.bytes();
+                metrics::counter!("muster_presences_coalesced_total").increment(1);
+            }
+            if ends || !news.0.ends {
+                return;
+            }
+        }
+    }
+
     fn take(&mut self) -> Option<Mail> {
         let mail = self.mails.pop_front()?;
         self.bytes -= mail.bytes();
@@ -262,66 +326,4 @@ impl Queue {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn stanza(bytes: usize) -> Mail {
-        Mail::Stanza(Bytes::from(vec![b'x'; bytes]))
-    }
-
-    #[tokio::test]
-    async fn the_message_bound_closes_the_stream_and_never_waits() {
-        let (mailbox, mut inbox) = mailbox(MailboxLimits {
-            messages: 2,
-            bytes: 1000,
-        });
-        assert!(mailbox.send(stanza(1)) && mailbox.send(stanza(1)));
-        assert!(mailbox.send(stanza(1)), "the one too many");
-        assert!(inbox.receive().await.is_none());
-        assert!(
-            !mailbox.send(stanza(1)),
-            "a stream that was given up takes nothing more"
-        );
-    }
-
-    #[tokio::test]
-    async fn the_byte_bound_counts_what_waits() {
-        let (mailbox, mut inbox) = mailbox(MailboxLimits {
-            messages: 10,
-            bytes: 100,
-        });
-        assert!(mailbox.send(stanza(60)));
-        assert!(inbox.receive().await.is_some());
-        assert!(mailbox.send(stanza(60)), "what was taken counts no longer");
-        assert!(mailbox.send(stanza(60)));
-        assert!(inbox.receive().await.is_none());
-        assert_eq!(inbox.empty().len(), 2, "what waits is not lost");
-    }
-
-    #[tokio::test]
-    async fn one_large_stanza_passes_an_empty_mailbox() {
-        let (mailbox, mut inbox) = mailbox(MailboxLimits {
-            messages: 10,
-            bytes: 100,
-        });
-        assert!(mailbox.send(stanza(500)));
-        assert!(matches!(inbox.receive().await, Some(Mail::Stanza(bytes)) if bytes.len() == 500));
-    }
-
-    #[tokio::test]
-    async fn who_cannot_take_mail_still_hears_of_the_end() {
-        let (mailbox, mut inbox) = mailbox(MailboxLimits {
-            messages: 3,
-            bytes: 100,
-        });
-        mailbox.send(stanza(1));
-        let error = StreamError::from(muster_xmpp::error::StreamCondition::Conflict);
-        mailbox.send(Mail::Close(error.clone()));
-        assert_eq!(inbox.ended().await, Some(error));
-        assert!(matches!(inbox.try_receive(), Some(Mail::Stanza(_))));
-        for _ in 0..3 {
-            mailbox.send(stanza(1));
-        }
-        assert_eq!(inbox.ended().await, None, "an overflow comes first");
-    }
-}
+mod tests;

@@ -156,6 +156,11 @@ fn describe() {
         "Messages that a client never got, and no other of its account"
     );
     describe_counter!(
+        "muster_presences_coalesced_total",
+        Unit::Count,
+        "Presences that were not written because a newer one of the same resource came before"
+    );
+    describe_counter!(
         "muster_logins_total",
         Unit::Count,
         "Ended SASL exchanges, by outcome"

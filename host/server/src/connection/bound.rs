@@ -3,7 +3,7 @@
 
 use muster_xmpp::session::{Session, Worth};
 use muster_xmpp::stanza::StanzaKind;
-use muster_xmpp::{BareJid, Jid, encode, roster};
+use muster_xmpp::{FullJid, Jid, encode, roster};
 
 use super::backlog::Backlog;
 use crate::mailbox::{Inbox, Mail};
@@ -38,9 +38,9 @@ impl Bound {
         match mail {
             Mail::Stanza(stanza) => session.send(stanza),
             Mail::Message { stanza, worth } => session.deliver(stanza, worth),
-            Mail::Presence { from, stanza } => {
-                if may_see(self.registration.user(), &from) {
-                    session.send(stanza);
+            Mail::Presence(broadcast) => {
+                if may_see(self.registration.user(), broadcast.from()) {
+                    session.send(broadcast.into_stanza());
                 }
             }
             Mail::Roster {
@@ -104,6 +104,7 @@ impl Bound {
 
 /// The receiver's side of the agreement about presence: its own roster must
 /// say that it sees the sender, at the moment at which it is written.
-fn may_see(user: &User, from: &BareJid) -> bool {
-    *from == user.account || user.state().sees(from.as_str())
+fn may_see(user: &User, from: &FullJid) -> bool {
+    let account = from.as_str().split('/').next().unwrap_or_default();
+    account == user.account.as_str() || user.state().sees(account)
 }

@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use muster_xmpp::encode;
 use muster_xmpp::presence::{Flow, Turn};
-use muster_xmpp::stanza::Presence;
+use muster_xmpp::stanza::{Presence, PresenceType};
 use muster_xmpp::{FullJid, Jid};
 
 use super::{Rosters, User};
-use crate::mailbox::{Mail, Mailbox};
+use crate::mailbox::{Broadcast, Mail, Mailbox};
 use crate::sessions::Resource;
 
 /// A contact with whom presence ends, and what the contact's roster said just
@@ -107,12 +107,9 @@ impl Rosters {
             return;
         }
         for (jid, presence) in self.available(contact.account.as_str()) {
-            let stanza = encode::presence(&presence, &jid.into(), &user.account.clone().into());
+            let broadcast = broadcast(&jid, &presence, &user.account.clone().into());
             for watcher in watchers {
-                watcher.send(Mail::Presence {
-                    from: contact.account.clone(),
-                    stanza: stanza.clone(),
-                });
+                watcher.send(Mail::Presence(broadcast.clone()));
             }
         }
     }
@@ -133,7 +130,6 @@ impl Rosters {
 
     /// Sends `presence` to all available resources of `contact`.
     pub(crate) fn deliver_presence(&self, from: &FullJid, presence: &Presence, contact: &str) {
-        let sender = from.to_bare();
         self.sessions.look(contact, |resources| {
             let mut available = resources
                 .iter()
@@ -143,12 +139,9 @@ impl Rosters {
                 return;
             };
             let to = Jid::from(first.jid.to_bare());
-            let stanza = encode::presence(presence, &from.clone().into(), &to);
+            let broadcast = broadcast(from, presence, &to);
             for resource in available {
-                resource.mailbox.send(Mail::Presence {
-                    from: sender.clone(),
-                    stanza: stanza.clone(),
-                });
+                resource.mailbox.send(Mail::Presence(broadcast.clone()));
             }
         });
     }
@@ -176,6 +169,12 @@ impl Rosters {
                 .collect()
         })
     }
+}
+
+fn broadcast(from: &FullJid, presence: &Presence, to: &Jid) -> Broadcast {
+    let stanza = encode::presence(presence, &from.clone().into(), to);
+    let ends = presence.type_ == PresenceType::Unavailable;
+    Broadcast::new(from.clone(), ends, stanza)
 }
 
 /// Tells `watchers`, resources of `user`, that the resources in `gone` are no
