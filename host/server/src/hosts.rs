@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use muster_plugin::Plugin;
-use muster_xmpp::{DomainPart, DomainRef, Jid};
+use muster_xmpp::{DomainPart, DomainRef, Jid, session};
 use url::Url;
 
 use crate::auth::Authenticator;
+use crate::config::ContactAddresses;
 
 /// One served domain.
 pub(crate) struct VirtualHost {
@@ -19,6 +20,18 @@ pub(crate) struct VirtualHost {
     pub(crate) plugin: Arc<Plugin>,
     /// Where web clients reach it, if the operator says so.
     pub(crate) public_url: Option<Url>,
+    pub(crate) contact_addresses: ContactAddresses,
+}
+
+impl VirtualHost {
+    /// The host, as far as a stream has to know it.
+    pub(crate) fn for_streams(&self) -> session::Host {
+        session::Host {
+            offline_messages: self.offline_messages,
+            contact_addresses: self.contact_addresses.fields.clone(),
+            ..self.auth.host()
+        }
+    }
 }
 
 /// All served domains.

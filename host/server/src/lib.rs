@@ -5,7 +5,8 @@
 //! resources in [`sessions`], [`rosters`] asks the plugin for contacts and
 //! pushes what changed; [`http`] hands the app's requests to the plugin, which
 //! calls back into [`rosters`]. Messages that nobody is there to take wait in
-//! the [`store`] ([`offline`]). Arrows go down only: news comes up as return
+//! the [`store`] ([`offline`]); what a client asks of the server itself is in
+//! [`requests`] and [`blocking`]. Arrows go down only: news comes up as return
 //! values or as mail ([`mailbox`]).
 
 #![forbid(unsafe_code)]
@@ -13,6 +14,7 @@
 mod admission;
 mod attempts;
 mod auth;
+mod blocking;
 pub mod cli;
 mod clients;
 pub mod config;
@@ -26,6 +28,7 @@ mod mailbox;
 mod offline;
 mod presence;
 mod registration;
+mod requests;
 mod resumption;
 mod rosters;
 mod router;

@@ -16,7 +16,7 @@ use muster_xmpp::roster::Snapshot;
 use muster_xmpp::stanza::{Presence, PresenceType, Stanza};
 use muster_xmpp::{BareJid, FullJid, Jid};
 
-use crate::rosters::{Rosters, User};
+use crate::rosters::{Rosters, User, Watcher};
 use crate::router::Router;
 use crate::sessions::{Resource, SessionId, Sessions};
 
@@ -110,14 +110,14 @@ impl Presences {
             .sessions
             .change(user.account.as_str(), session, |resource| {
                 resource.available = Some(Arc::clone(&presence));
-                resource.mailbox.clone()
+                Watcher::of(resource)
             });
-        let Some(mailbox) = noted else { return };
+        let Some(watcher) = noted else { return };
         let snapshot = state.snapshot.clone().unwrap_or_default();
         self.broadcast(user, from, &presence, &snapshot);
         drop(state);
         if initial {
-            let watcher = [mailbox];
+            let watcher = [watcher];
             self.rosters.show_own_resources(user, from, &watcher);
             for contact in sources(&snapshot) {
                 self.rosters.probe(contact.jid(), user, &watcher);
@@ -128,10 +128,12 @@ impl Presences {
     /// To the user's own available resources and to the contacts that the
     /// roster lets see the user. Called under the user's state lock.
     fn broadcast(&self, user: &User, from: &FullJid, presence: &Presence, snapshot: &Snapshot) {
-        self.rosters
-            .deliver_presence(from, presence, user.account.as_str());
+        let own = user.account.as_str();
+        let blocks = self.sessions.blocks(own);
+        self.rosters.deliver_presence(from, presence, own, &blocks);
         for contact in audience(snapshot) {
-            self.rosters.deliver_presence(from, presence, contact.jid());
+            self.rosters
+                .deliver_presence(from, presence, contact.jid(), &blocks);
         }
     }
 
@@ -190,18 +192,22 @@ impl Presences {
                 StanzaCondition::ResourceConstraint,
             ));
         }
-        self.router.deliver(&Stanza::Presence(presence), from, to);
-        Ok(())
+        let error = self.router.deliver(&Stanza::Presence(presence), from, to);
+        if error.is_some() {
+            self.sessions
+                .change(user.account.as_str(), session, |resource| {
+                    resource.directed.forget(to)
+                });
+        }
+        error.map_or(Ok(()), Err)
     }
 
     fn probed(&self, user: &User, session: SessionId, to: &Jid) {
-        let mailbox = self
+        let watcher = self
             .sessions
-            .change(user.account.as_str(), session, |resource| {
-                resource.mailbox.clone()
-            });
-        if let Some(mailbox) = mailbox {
-            self.rosters.probe(to.to_bare().as_str(), user, &[mailbox]);
+            .change(user.account.as_str(), session, |it| Watcher::of(it));
+        if let Some(watcher) = watcher {
+            self.rosters.probe(to.to_bare().as_str(), user, &[watcher]);
         }
     }
 }

@@ -23,6 +23,7 @@ use zeroize::Zeroizing;
 use crate::admission::{self, Admission, AdmissionLimits};
 use crate::attempts::Attempts;
 use crate::auth::Authenticator;
+use crate::blocking::Blocking;
 use crate::clients::{self, Beginning};
 use crate::config::{self, Config, PluginSource};
 use crate::descriptors::{self, Share};
@@ -372,13 +373,14 @@ async fn services(config: Config, tasks: TaskTracker) -> Result<Services, StartE
             offline_messages: host.offline_messages,
             plugin,
             public_url: host.public_url,
+            contact_addresses: host.contact_addresses,
         });
     }
     let session_config = SessionConfig {
         limits: stream_limits(&limits.xmpp),
         hosts: hosts
             .iter()
-            .map(|host| (host.domain.clone(), host.auth.host()))
+            .map(|host| (host.domain.clone(), host.for_streams()))
             .collect(),
         encryption_required: config.xmpp.require_tls,
         software: Software {
@@ -406,6 +408,12 @@ async fn services(config: Config, tasks: TaskTracker) -> Result<Services, StartE
         tasks,
     ));
     let undelivered = Undelivered::new(Arc::clone(&sessions), Arc::clone(&offline));
+    let blocking = Blocking::new(
+        store.clone(),
+        Arc::clone(&sessions),
+        Arc::clone(&rosters),
+        Arc::clone(&router),
+    );
     Ok(Services {
         session_config: Arc::new(session_config),
         admission: Admission::new(xmpp_admission(&limits.xmpp), admission::XMPP, Vec::new()),
@@ -418,6 +426,8 @@ async fn services(config: Config, tasks: TaskTracker) -> Result<Services, StartE
         router,
         presences,
         offline,
+        blocking,
+        started: std::time::Instant::now(),
         mailbox_limits: MailboxLimits {
             messages: limits.xmpp.mailbox_messages,
             bytes: limits.xmpp.mailbox_bytes,

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use muster_xmpp::BareJid;
 use muster_xmpp::session::SessionConfig;
@@ -9,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
 use crate::attempts::Attempts;
+use crate::blocking::Blocking;
 use crate::connection::Handover;
 use crate::hosts::Hosts;
 use crate::mailbox::MailboxLimits;
@@ -38,6 +40,9 @@ pub(crate) struct Services {
     pub(crate) router: Arc<Router>,
     pub(crate) presences: Arc<Presences>,
     pub(crate) offline: Arc<Offline>,
+    pub(crate) blocking: Blocking,
+    /// When the server was started (XEP-0012).
+    pub(crate) started: Instant,
     pub(crate) mailbox_limits: MailboxLimits,
     /// If there is a certificate.
     pub(crate) tls: Option<Arc<Tls>>,

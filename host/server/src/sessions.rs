@@ -11,11 +11,12 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use muster_xmpp::blocklist::Blocklist;
 use muster_xmpp::error::StreamError;
 use muster_xmpp::presence::Directed;
 use muster_xmpp::session::BindRefusal;
 use muster_xmpp::stanza::Presence;
-use muster_xmpp::{BareJid, FullJid, ResourcePart};
+use muster_xmpp::{BareJid, FullJid, Jid, ResourcePart};
 use parking_lot::Mutex;
 
 use crate::mailbox::{Mail, Mailbox};
@@ -39,6 +40,45 @@ pub(crate) struct Resource {
     pub(crate) directed: Directed,
     /// Its session has no connection at the moment.
     pub(crate) parked: bool,
+    /// Wants copies of its account's messages (XEP-0280).
+    pub(crate) carbons: bool,
+    /// Asked for the blocklist, so gets its changes (XEP-0191, section 3.3).
+    pub(crate) hears_blocks: bool,
+}
+
+/// Whom an account with a bound resource blocks, as far as it is known.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Blocks {
+    /// The list is on its way. Until it is here the account's resources cannot
+    /// be reached.
+    #[default]
+    Loading,
+    /// The list cannot be read; people chat nevertheless.
+    OutOfReach,
+    /// Nobody, or those in the list.
+    Known(Option<Arc<Blocklist>>),
+}
+
+impl Blocks {
+    /// The list, unless it is empty or not known.
+    pub(crate) fn list(&self) -> Option<&Arc<Blocklist>> {
+        match self {
+            Blocks::Known(list) => list.as_ref(),
+            Blocks::Loading | Blocks::OutOfReach => None,
+        }
+    }
+
+    /// Whether stanzas from and to `jid` are blocked.
+    pub(crate) fn cover(&self, jid: &Jid) -> bool {
+        self.list().is_some_and(|list| list.blocks(jid))
+    }
+}
+
+/// An account with a bound resource.
+#[derive(Debug, Default)]
+struct Account {
+    resources: Vec<Resource>,
+    blocks: Blocks,
 }
 
 impl Resource {
@@ -54,7 +94,7 @@ const SHARDS: usize = 64;
 
 /// By bare JID as text, so that a roster item finds its contact's resources
 /// without parsing.
-type Shard = HashMap<Box<str>, Vec<Resource>>;
+type Shard = HashMap<Box<str>, Account>;
 
 /// All bound resources of the process.
 #[derive(Debug)]
@@ -99,7 +139,7 @@ impl Sessions {
         mailbox: Mailbox,
     ) -> Result<(Resource, Option<Resource>), BindRefusal> {
         let mut shard = self.shard(account.as_str()).lock();
-        let resources = shard.entry(account.as_str().into()).or_default();
+        let resources = &mut shard.entry(account.as_str().into()).or_default().resources;
         let replaced = resources
             .iter()
             .position(|bound| bound.jid.resource().as_str() == resource.as_str());
@@ -117,6 +157,8 @@ impl Sessions {
             interested: false,
             directed: Directed::default(),
             parked: false,
+            carbons: false,
+            hears_blocks: false,
         };
         resources.push(bound.clone());
         if replaced.is_none() {
@@ -128,7 +170,7 @@ impl Sessions {
     /// Takes the session out. `None` when it was taken over before.
     pub(crate) fn unbind(&self, account: &str, id: SessionId) -> Option<Resource> {
         let mut shard = self.shard(account).lock();
-        let resources = shard.get_mut(account)?;
+        let resources = &mut shard.get_mut(account)?.resources;
         let index = resources.iter().position(|bound| bound.id == id)?;
         let resource = resources.swap_remove(index);
         if resources.is_empty() {
@@ -141,8 +183,33 @@ impl Sessions {
     /// Looks at the account's resources; an empty slice when there are none.
     /// `look` runs under the shard's lock.
     pub(crate) fn look<R>(&self, account: &str, look: impl FnOnce(&[Resource]) -> R) -> R {
+        self.consider(account, |resources, _| look(resources))
+    }
+
+    /// As [`Sessions::look`], with whom the account blocks: nobody if it has no
+    /// resource here.
+    pub(crate) fn consider<R>(
+        &self,
+        account: &str,
+        look: impl FnOnce(&[Resource], &Blocks) -> R,
+    ) -> R {
         let shard = self.shard(account).lock();
-        look(shard.get(account).map_or(&[], Vec::as_slice))
+        match shard.get(account) {
+            Some(account) => look(&account.resources, &account.blocks),
+            None => look(&[], &Blocks::Known(None)),
+        }
+    }
+
+    /// Whom the account blocks.
+    pub(crate) fn blocks(&self, account: &str) -> Blocks {
+        self.consider(account, |_, blocks| blocks.clone())
+    }
+
+    /// Changes whom the account blocks, if it has a resource here.
+    pub(crate) fn change_blocks(&self, account: &str, change: impl FnOnce(&mut Blocks)) {
+        if let Some(account) = self.shard(account).lock().get_mut(account) {
+            change(&mut account.blocks);
+        }
     }
 
     /// Changes one session's entry. `None` when it is gone or was taken over.
@@ -156,6 +223,7 @@ impl Sessions {
         let mut shard = self.shard(account).lock();
         let resource = shard
             .get_mut(account)?
+            .resources
             .iter_mut()
             .find(|bound| bound.id == id)?;
         Some(change(resource))
@@ -169,7 +237,8 @@ impl Sessions {
     /// Tells every session to end its stream with `error`.
     pub(crate) fn close_all(&self, error: &StreamError) {
         for shard in &self.shards {
-            for resource in shard.lock().values().flatten() {
+            let shard = shard.lock();
+            for resource in shard.values().flat_map(|account| &account.resources) {
                 resource.mailbox.send(Mail::Close(error.clone()));
             }
         }

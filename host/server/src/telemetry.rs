@@ -156,6 +156,21 @@ fn describe() {
         "Messages that a client never got, and no other of its account"
     );
     describe_counter!(
+        "muster_service_requests_total",
+        Unit::Count,
+        "Requests to the server that needed a clock, the disk or other sessions, by kind and outcome"
+    );
+    describe_counter!(
+        "muster_carbons_total",
+        Unit::Count,
+        "Copies of messages for a user's other resources, by direction"
+    );
+    describe_counter!(
+        "muster_blocked_stanzas_total",
+        Unit::Count,
+        "Stanzas that a blocklist stopped, by direction as its owner sees it"
+    );
+    describe_counter!(
         "muster_presences_coalesced_total",
         Unit::Count,
         "Presences that were not written because a newer one of the same resource came before"

@@ -27,8 +27,6 @@ pub const FRAMING: &str = "urn:ietf:params:xml:ns:xmpp-framing";
 const STANZA_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
 /// Namespace of defined stream error conditions.
 const STREAM_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
-/// Namespace of the application conditions of XEP-0205.
-const APPLICATION_ERRORS: &str = "urn:xmpp:errors";
 
 /// A message as `from` sends it to `to`.
 pub fn message(message: &Message, from: &Jid, to: &Jid) -> Bytes {
@@ -275,7 +273,7 @@ fn push_error_details(
             push_attribute(out, "send-count", &sent.to_string());
             out.push_str("/>");
         }
-        Some(condition) => push_empty(out, condition.name(), APPLICATION_ERRORS),
+        Some(condition) => push_empty(out, condition.name(), condition.namespace()),
     }
 }
 

@@ -48,7 +48,7 @@ impl From<StreamCondition> for StreamError {
     }
 }
 
-/// Conditions beside a defined one, in the namespace `urn:xmpp:errors` unless they say otherwise.
+/// Conditions of extensions, beside a defined condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ApplicationCondition {
     /// A stanza exceeded a budget (XEP-0205 §3.3).
@@ -62,15 +62,27 @@ pub enum ApplicationCondition {
         /// What it was sent.
         sent: u32,
     },
+    /// The sender blocks the recipient (XEP-0191 §3.2).
+    Blocked,
 }
 
 impl ApplicationCondition {
+    /// Namespace of its element.
+    pub const fn namespace(self) -> &'static str {
+        match self {
+            Self::StanzaTooBig | Self::ResourceLimitExceeded => "urn:xmpp:errors",
+            Self::HandledCountTooHigh { .. } => "urn:xmpp:sm:3",
+            Self::Blocked => "urn:xmpp:blocking:errors",
+        }
+    }
+
     /// Name of its element.
     pub const fn name(self) -> &'static str {
         match self {
             Self::StanzaTooBig => "stanza-too-big",
             Self::ResourceLimitExceeded => "resource-limit-exceeded",
             Self::HandledCountTooHigh { .. } => "handled-count-too-high",
+            Self::Blocked => "blocked",
         }
     }
 }
@@ -188,6 +200,12 @@ impl StanzaError {
     /// `cancel` / `service-unavailable`.
     pub const SERVICE_UNAVAILABLE: Self =
         Self::new(ErrorType::Cancel, StanzaCondition::ServiceUnavailable);
+    /// `cancel` / `not-acceptable` with `blocked`: the sender blocks the
+    /// recipient.
+    pub const BLOCKED: Self = Self {
+        application: Some(ApplicationCondition::Blocked),
+        ..Self::new(ErrorType::Cancel, StanzaCondition::NotAcceptable)
+    };
     /// `auth` / `forbidden`.
     pub const FORBIDDEN: Self = Self::new(ErrorType::Auth, StanzaCondition::Forbidden);
 }

@@ -7,12 +7,15 @@
 //! The way of a byte: [`session::Session::receive`] → [`decoder`] (budgets in
 //! the tokeniser) → [`stanza`] (types) → [`session`] (what this stream answers
 //! by itself) → an action for the shell, which joins [`roster`], [`presence`]
-//! [`routing`] and [`offline`] (pure policy) and writes with [`encode`].
+//! [`routing`], [`carbons`], [`blocklist`] and [`offline`] (pure policy) and
+//! writes with [`encode`].
 
 #![forbid(unsafe_code)]
 
 mod address;
+pub mod blocklist;
 pub mod bosh;
+pub mod carbons;
 pub mod datetime;
 pub mod decoder;
 pub mod encode;

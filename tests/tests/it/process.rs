@@ -2,7 +2,7 @@
 //! warning, and a configuration that it must refuse.
 
 use muster_tests::app::App;
-use muster_tests::client::{Client, Mechanism, Received};
+use muster_tests::client::{Client, Mechanism, Received, error_of, show};
 use muster_tests::muster::{Setup, Summary, refresh};
 use muster_tests::process::{Process, run};
 use muster_tests::stage::{DOMAIN, items};
@@ -139,6 +139,46 @@ async fn after_a_kill_the_next_roster_is_the_apps() {
         refresh(process.http(), DOMAIN, &["john"]).await,
         Summary::new("ok", 1, 0)
     );
+}
+
+/// What clients keep at the server is there again after a death without warning.
+#[tokio::test]
+async fn what_clients_keep_survives_a_kill() {
+    let app = App::start().await;
+    let mut process = Process::start(binary(), &Setup::for_app(&app)).await;
+    let mut session = john(&process).await;
+    let (vcard, private) = (
+        "<vCard xmlns='vcard-temp'><FN>John</FN></vCard>",
+        "<query xmlns='jabber:iq:private'><a xmlns='urn:a'>kept</a></query>",
+    );
+    let block = "<block xmlns='urn:xmpp:blocking'><item jid='marie@example.test'/></block>";
+    for payload in [vcard, private, block] {
+        let reply = session.iq("set", None, payload).await;
+        assert_eq!(reply.attr("type"), Some("result"));
+    }
+    process.kill_and_restart(binary()).await;
+    let mut session = john(&process).await;
+    for (payload, kept) in [
+        ("<vCard xmlns='vcard-temp'/>", "John"),
+        (
+            "<query xmlns='jabber:iq:private'><a xmlns='urn:a'/></query>",
+            "kept",
+        ),
+        (
+            "<blocklist xmlns='urn:xmpp:blocking'/>",
+            "marie@example.test",
+        ),
+    ] {
+        let reply = show(&session.iq("get", None, payload).await);
+        assert!(reply.contains(kept), "{reply}");
+    }
+    session
+        .send("<message to='marie@example.test' id='m'><body>hi</body></message>")
+        .await;
+    let refusal = session
+        .expect("a refusal", |it| it.attr("id") == Some("m"))
+        .await;
+    assert_eq!(error_of(&refusal), "cancel/not-acceptable");
 }
 
 /// Every fault at once, each with its place, and exit code 64 (EX_USAGE).

@@ -56,6 +56,8 @@ impl Authenticator {
         session::Host {
             mechanisms: mechanisms.to_vec(),
             secret_bytes: MAX_PASSWORD_BYTES,
+            offline_messages: false,
+            contact_addresses: Vec::new(),
         }
     }
 

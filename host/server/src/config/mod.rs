@@ -6,6 +6,7 @@
 //! through three layers: `reader` (tables and values with their places), `limits` and
 //! `virtual_host` (the sections), and `fault` (what was wrong, all of it at once).
 
+mod contact_addresses;
 mod fault;
 mod limits;
 mod listeners;
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+pub use contact_addresses::ContactAddresses;
 pub use fault::{Fault, Faults, Position, Problem, Severity};
 pub use limits::{
     BackendLimits, BoshLimits, HttpLimits, Limits, PluginLimits, RateLimits, RefreshLimits,

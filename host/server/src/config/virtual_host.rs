@@ -17,6 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use stringprep::saslprep;
 use url::{Host, Url};
 
+use super::contact_addresses::ContactAddresses;
 use super::fault::{Place, Problem};
 use super::listeners::{Http, Xmpp};
 use super::reader::{Located, Section};
@@ -40,6 +41,8 @@ pub struct VirtualHost {
     pub roster: Roster,
     /// Its certificate. There is one if `xmpp.require_tls`.
     pub tls: Option<HostTls>,
+    /// Where people reach who runs it.
+    pub contact_addresses: ContactAddresses,
 }
 
 /// `[virtual_host.auth]`
@@ -113,6 +116,7 @@ impl VirtualHost {
             let auth = section.section("auth", |auth| Auth::read(auth, public));
             let roster = section.section("roster", Roster::read);
             let tls = HostTls::read(section, domain.as_ref(), &mut certificates);
+            let contact_addresses = section.section("contact_addresses", ContactAddresses::read);
             Some(Self {
                 domain: domain?,
                 public_url,
@@ -120,6 +124,7 @@ impl VirtualHost {
                 offline_messages,
                 roster: roster?,
                 tls,
+                contact_addresses,
             })
         });
         certificates.check(root);

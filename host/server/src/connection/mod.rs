@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 
 use muster_xmpp::error::{StanzaError, StreamCondition, StreamError};
 use muster_xmpp::session::{
-    Action, BindRefusal, Channel, CredentialsAnswer, NotResumed, Session, TokenVerdict, Verdict,
+    self, Action, BindRefusal, Channel, CredentialsAnswer, NotResumed, ServiceAnswer, ServiceRequest,
+    Session, TokenVerdict, Verdict,
 };
 use muster_xmpp::stanza::{Presence, Stanza, StanzaKind};
 use muster_xmpp::{BareJid, DomainRef, FullJid, Jid, ResourcePart, encode};
@@ -35,6 +36,7 @@ use crate::limit::Limit;
 use crate::mailbox::{Inbox, Mail, mailbox};
 use crate::presence::Presences;
 use crate::registration::Registration;
+use crate::requests::{self, Asker};
 use crate::resumption::Reply;
 use crate::rosters::SourceError;
 use crate::router::Delivery;
@@ -89,6 +91,12 @@ enum Answer {
         kept: Result<(), StanzaError>,
     },
     Resumed(Result<Box<Handover>, NotResumed>),
+    /// The resource is bound and can be reached.
+    Bound(FullJid),
+    Served {
+        reply: session::Reply,
+        answer: Result<ServiceAnswer, StanzaError>,
+    },
 }
 
 /// What waits for the roster.
@@ -308,6 +316,7 @@ impl Connection {
                     }));
                 }
             },
+            Action::Serve { reply, request } => self.serve(reply, request),
             Action::RosterGet { id, ver } => self.with_roster(Then::Get { id, known: ver }),
             Action::Presence(presence) => {
                 telemetry::stanza(StanzaKind::Presence);
@@ -348,7 +357,17 @@ impl Connection {
         if let Err(BindRefusal::TooManyResources) = bound {
             Limit::XmppResourcesPerUser.reached();
         }
-        self.session.bound(bound);
+        match bound {
+            Ok(jid) if self.services.blocking.is_due(account) => {
+                let (services, account) = (Arc::clone(&self.services), account.clone());
+                self.pending = Some(Box::pin(async move {
+                    // Said by the log; the user chats all the same.
+                    let _ = services.blocking.load(&account).await;
+                    Answer::Bound(jid)
+                }));
+            }
+            bound => self.session.bound(bound),
+        }
     }
 
     fn register(
@@ -368,6 +387,21 @@ impl Connection {
                 .close(Some(StreamCondition::SystemShutdown.into()));
         }
         Ok(jid)
+    }
+
+    fn serve(&mut self, reply: session::Reply, request: ServiceRequest) {
+        let Some(Bound { registration, .. }) = &self.bound else {
+            return;
+        };
+        let asker = Asker {
+            user: Arc::clone(registration.user()),
+            session: registration.id(),
+        };
+        let services = Arc::clone(&self.services);
+        self.pending = Some(Box::pin(async move {
+            let answer = requests::answer(&services, &asker, request).await;
+            Answer::Served { reply, answer }
+        }));
     }
 
     /// Does `then` once the roster is known, or is known to be out of reach.
@@ -485,6 +519,8 @@ impl Connection {
                 }
             }
             Answer::Resumed(obtained) => self.resumed(obtained),
+            Answer::Bound(jid) => self.session.bound(Ok(jid)),
+            Answer::Served { reply, answer } => self.session.request_served(&reply, answer),
         }
     }
 

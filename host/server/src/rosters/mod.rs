@@ -20,6 +20,7 @@ use muster_xmpp::roster::{ChangeCounts, Snapshot, diff};
 use muster_xmpp::{BareJid, DomainPart};
 use parking_lot::Mutex;
 
+pub(crate) use self::exchange::Watcher;
 use self::flight::{Boarding, Landed, Turn};
 pub(crate) use self::refresh::RefreshPort;
 use self::source::Answer;

@@ -125,8 +125,15 @@ impl StoreError {
                 StanzaError::new(ErrorType::Wait, StanzaCondition::ResourceConstraint)
             }
             Self::OverLimit(Bound::Offline) => StanzaError::SERVICE_UNAVAILABLE,
-            Self::OverLimit(_) => {
-                StanzaError::new(ErrorType::Modify, StanzaCondition::PolicyViolation)
+            Self::OverLimit(bound) => {
+                StanzaError::new(ErrorType::Modify, StanzaCondition::PolicyViolation).with_text(
+                    match bound {
+                        Bound::VcardBytes => "the vCard is too large",
+                        Bound::PrivateBytes => "there is no room for more private data",
+                        Bound::BlocklistEntries => "there is no room for more blocked addresses",
+                        Bound::Offline | Bound::TotalBytes => "there is no room for it",
+                    },
+                )
             }
         }
     }

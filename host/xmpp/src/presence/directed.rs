@@ -57,6 +57,14 @@ impl Directed {
         self.entities.retain(|entity| !is_of(entity, account));
     }
 
+    /// Forgets those whom `goes` chooses, and returns them.
+    pub fn take(&mut self, goes: impl Fn(&Jid) -> bool) -> Vec<Jid> {
+        let entities = std::mem::take(&mut self.entities);
+        let (taken, left) = entities.into_iter().partition(|entity| goes(entity));
+        self.entities = left;
+        taken
+    }
+
     /// Who must be sent unavailable when the resource becomes unavailable, for
     /// whatever reason; forgets them. `covered` says whether an account gets it
     /// anyway, as one of the linked contacts of an available resource.
@@ -121,6 +129,17 @@ mod tests {
             directed.farewell(|_| false),
             [jid("marie@y.test"), jid("x.test/a")]
         );
+    }
+
+    #[test]
+    fn those_who_are_chosen_are_taken_out() {
+        let mut directed = Directed::default();
+        for entity in ["marie@x.test", "aaron@x.test/a", "marie@y.test"] {
+            directed.remember(&jid(entity)).unwrap();
+        }
+        let taken = directed.take(|jid| jid.domain().as_str() == "x.test");
+        assert_eq!(taken, [jid("aaron@x.test/a"), jid("marie@x.test")]);
+        assert_eq!(directed.farewell(|_| false), [jid("marie@y.test")]);
     }
 
     #[test]

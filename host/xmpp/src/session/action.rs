@@ -5,6 +5,7 @@ use std::time::Duration;
 use jid::{BareJid, DomainPart, ResourcePart};
 use secrecy::SecretString;
 
+use super::services::{Reply, ServiceRequest};
 use crate::sasl::ScramKind;
 pub use crate::sasl::{CredentialsAnswer, TokenVerdict, Verdict};
 use crate::stanza::{Presence, Stanza};
@@ -83,6 +84,14 @@ pub enum Action {
         /// The version that the client holds; empty: none, but it understands
         /// versions; `None`: it does not.
         ver: Option<String>,
+    },
+    /// A request to the server whose answer the shell has: it answers with
+    /// [`Session::request_served`](super::Session::request_served), when it can.
+    Serve {
+        /// Whom to answer, and how.
+        reply: Reply,
+        /// What is asked.
+        request: ServiceRequest,
     },
     /// A presence of any type. Without `to` it is a broadcast; with one it is
     /// directed, a probe or about a subscription: policy decides.

@@ -27,6 +27,11 @@ pub struct Host {
     pub mechanisms: Vec<Mechanism>,
     /// Longest password or token of its accounts, in bytes.
     pub secret_bytes: usize,
+    /// Whether messages are kept for accounts that are offline (XEP-0160).
+    pub offline_messages: bool,
+    /// Where people reach who runs it (XEP-0157): the name of a field, such as
+    /// `abuse-addresses`, and its URIs. Sorted by name.
+    pub contact_addresses: Vec<(String, Vec<String>)>,
 }
 
 /// Name and version of the server (XEP-0092).

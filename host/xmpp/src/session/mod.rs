@@ -2,7 +2,7 @@
 //!
 //! Owns the order of things (RFC 6120 §4 to §7): stream headers, features,
 //! SASL, resource binding, the end; and the answers that need nobody else
-//! (`answers.rs`). Does not own accounts, rosters, presence, other sessions, the
+//! (`services`). Does not own accounts, rosters, presence, other sessions, the
 //! socket or the clock: it asks the shell by [`Action`]s. From the shell, back
 //! to the shell.
 //!
@@ -12,7 +12,6 @@
 //! tells the machine what it has to know of it.
 
 mod action;
-mod answers;
 mod bind;
 mod channel;
 mod client_state;
@@ -23,6 +22,8 @@ mod intake;
 mod login;
 mod management;
 mod outbox;
+mod services;
+mod stanzas;
 
 pub use action::{Action, BindRefusal, CredentialsAnswer, ResourceOrigin, TokenVerdict, Verdict};
 pub use channel::{Channel, ChannelBindings, Encryption, Framing};
@@ -31,6 +32,7 @@ pub use intake::Pause;
 pub(crate) use management::MANAGEMENT;
 pub use management::{NotResumed, Request, Suspended, Unacknowledged, Worth};
 pub use outbox::Outbox;
+pub use services::{Private, Reply, ServiceAnswer, ServiceRequest};
 
 use std::fmt;
 use std::sync::Arc;
@@ -451,6 +453,9 @@ impl Session {
         out.push_str("<stream:features>");
         let limits = if matches!(self.state, State::Binding(_)) {
             bind::push_bind_features(&mut out);
+            if let Some(host) = &self.host {
+                services::push_caps(&mut out, &self.config, host);
+            }
             self.config.limits.after_auth
         } else {
             let required = self.config.encryption_required;

@@ -5,6 +5,7 @@ mod idle;
 mod intake;
 mod login;
 mod management;
+mod services;
 mod stanzas;
 
 use std::time::Duration;
@@ -29,6 +30,11 @@ fn config() -> SessionConfig {
     let host = Host {
         mechanisms: Mechanism::FOR_PASSWORDS.to_vec(),
         secret_bytes: MAX_PASSWORD_BYTES,
+        offline_messages: true,
+        contact_addresses: vec![(
+            "abuse-addresses".to_owned(),
+            vec!["mailto:abuse@example.test".to_owned()],
+        )],
     };
     let domain = |name: &str| DomainPart::new(name).unwrap().into_owned();
     SessionConfig {
