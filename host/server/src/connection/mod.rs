@@ -316,7 +316,7 @@ impl Connection {
                     }));
                 }
             },
-            Action::Serve { reply, request } => self.serve(reply, request),
+            Action::Serve { reply, request } => self.answer_request(reply, request),
             Action::RosterGet { id, ver } => self.with_roster(Then::Get { id, known: ver }),
             Action::Presence(presence) => {
                 telemetry::stanza(StanzaKind::Presence);
@@ -389,7 +389,7 @@ impl Connection {
         Ok(jid)
     }
 
-    fn serve(&mut self, reply: session::Reply, request: ServiceRequest) {
+    fn answer_request(&mut self, reply: session::Reply, request: ServiceRequest) {
         let Some(Bound { registration, .. }) = &self.bound else {
             return;
         };
