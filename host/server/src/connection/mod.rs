@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 
 use muster_xmpp::error::{StanzaError, StreamCondition, StreamError};
 use muster_xmpp::session::{
-    self, Action, BindRefusal, Channel, CredentialsAnswer, NotResumed, ServiceAnswer, ServiceRequest,
-    Session, TokenVerdict, Verdict,
+    self, Action, BindRefusal, Channel, CredentialsAnswer, NotResumed, ServiceAnswer,
+    ServiceRequest, Session, TokenVerdict, Verdict,
 };
 use muster_xmpp::stanza::{Presence, Stanza, StanzaKind};
 use muster_xmpp::{BareJid, DomainRef, FullJid, Jid, ResourcePart, encode};
