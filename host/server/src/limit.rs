@@ -28,6 +28,7 @@ pub(crate) enum Limit {
     HttpBodyBytes,
     HttpBodyTimeout,
     HttpNames,
+    BoshBodyBytes,
     RefreshConcurrency,
 }
 
@@ -36,7 +37,7 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 
 impl Limit {
     /// Every limit, in the order of the declaration.
-    pub(crate) const ALL: [Limit; 15] = [
+    pub(crate) const ALL: [Limit; 16] = [
         Limit::XmppConnections,
         Limit::XmppConnectionsPerAddress,
         Limit::XmppConnectsPerMinute,
@@ -51,6 +52,7 @@ impl Limit {
         Limit::HttpBodyBytes,
         Limit::HttpBodyTimeout,
         Limit::HttpNames,
+        Limit::BoshBodyBytes,
         Limit::RefreshConcurrency,
     ];
 
@@ -71,6 +73,7 @@ impl Limit {
             Limit::HttpBodyBytes => "limits.http.body_bytes",
             Limit::HttpBodyTimeout => "limits.http.body_timeout",
             Limit::HttpNames => "limits.http.names",
+            Limit::BoshBodyBytes => "limits.bosh.body_bytes",
             Limit::RefreshConcurrency => "limits.refresh.concurrency",
         }
     }

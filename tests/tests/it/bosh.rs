@@ -163,6 +163,26 @@ async fn requests_that_belong_nowhere_are_told_so() {
     stage.until_offline("john").await;
 }
 
+/// Nobody has room for large requests who has not logged in.
+#[tokio::test]
+async fn room_for_large_requests_comes_with_the_login() {
+    let stage = Stage::shared().await;
+    let large = format!(
+        "<message xmlns='jabber:client' to='{}'><body>{}</body></message>",
+        stage.jid("john"),
+        "x".repeat(100_000)
+    );
+    let mut client = WebClient::connect(Kind::Bosh, stage.http(), DOMAIN).await;
+    client.open().await;
+    let bosh = client.bosh();
+    let attributes = format!("rid='{}' sid='{}'", take_rid(bosh), bosh.sid);
+    assert_eq!(bosh.poster.post(&attributes, &large).await.status, 413);
+    assert_eq!(bosh.poster.post("rid='1'", &large).await.status, 413);
+    let mut john = online(&stage, "john").await;
+    john.send(&large).await;
+    assert_eq!(john.message().await.len(), 100_000);
+}
+
 #[tokio::test]
 async fn what_the_stream_refuses_ends_the_session_with_its_error() {
     let stage = Stage::shared().await;

@@ -220,7 +220,7 @@ fn each_rule_has_its_words() {
                 TOKENS,
                 "admin.tokens = [\"0123456789abcdef\"]\nhttp.listen = [\"192.0.2.1:5280\"]",
             ),
-            "1:1: error: web.listen: 192.0.2.1:5280 is not on loopback; without TLS, web clients are served on loopback only\n    help: set web.listen to a loopback address, or websocket = false and bosh = false; with require_tls = true, streams must be under TLS or come from a trusted proxy that says so",
+            "1:1: error: web.listen: 192.0.2.1:5280 is not on loopback; without TLS, web clients are served on loopback only\n    help: set web.listen to a loopback address, or websocket = false and bosh = false; with require_tls = true, streams must be under TLS or come from a trusted proxy that says so\n7:17: error: virtual_host[0].auth.kind: kind = \"any\" accepts every password, and clients can connect at 192.0.2.1:5280, which is not on loopback\n    help: use kind = \"static\" or kind = \"http\"",
         ),
         (
             with(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
@@ -28,18 +28,62 @@ pub(super) async fn read(
     limit: usize,
     timeout: Duration,
 ) -> Result<Bytes, BodyFault> {
-    let announced = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|bytes| bytes > limit as u64) {
-        return Err(BodyFault::TooLarge(limit));
-    }
+    check_announced(headers, limit)?;
     let collected = tokio::time::timeout(timeout, Limited::new(body, limit).collect());
     match collected.await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyFault::TooLarge(limit)),
         Ok(Err(_)) => Err(BodyFault::Broken),
         Err(_) => Err(BodyFault::TooSlow),
+    }
+}
+
+/// The whole body, within a limit that depends on how it begins: `limit` is
+/// asked once there are more than `unasked` bytes, and says at most `most`.
+pub(super) async fn read_by_start(
+    headers: &HeaderMap,
+    body: Body,
+    (unasked, most): (usize, usize),
+    timeout: Duration,
+    limit: impl FnOnce(&[u8]) -> usize,
+) -> Result<Bytes, BodyFault> {
+    check_announced(headers, most)?;
+    let read = tokio::time::timeout(timeout, grow(body, unasked, limit));
+    read.await.unwrap_or(Err(BodyFault::TooSlow))
+}
+
+async fn grow(
+    mut body: Body,
+    unasked: usize,
+    limit: impl FnOnce(&[u8]) -> usize,
+) -> Result<Bytes, BodyFault> {
+    let (mut bound, mut limit) = (unasked, Some(limit));
+    let mut read = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| BodyFault::Broken)?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        read.extend_from_slice(&data);
+        if read.len() > bound
+            && let Some(limit) = limit.take()
+        {
+            bound = limit(&read);
+        }
+        if read.len() > bound {
+            return Err(BodyFault::TooLarge(bound));
+        }
+    }
+    Ok(read.freeze())
+}
+
+fn check_announced(headers: &HeaderMap, limit: usize) -> Result<(), BodyFault> {
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    match announced.is_some_and(|bytes| bytes > limit as u64) {
+        true => Err(BodyFault::TooLarge(limit)),
+        false => Ok(()),
     }
 }
 

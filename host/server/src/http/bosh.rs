@@ -16,12 +16,14 @@ use muster_xmpp::bosh::{self, Beginning, Body, Condition};
 use muster_xmpp::session::Framing;
 use tokio::sync::oneshot;
 
+use super::answer;
+use super::body::{self, BodyFault};
 use super::client::{Client, Peer};
 use super::origin;
 use super::web::Web;
-use super::{answer, body};
-use crate::transport::Transport;
+use crate::limit::Limit;
 use crate::transport::bosh::{Bosh, Request as BoshRequest};
+use crate::transport::{HungUp, Transport};
 
 /// Answers one request, once its session has something to say or the time is
 /// up.
@@ -35,19 +37,39 @@ pub(super) async fn request(
         return foreign();
     }
     let client = web.settings.proxies.client(peer, &head.headers);
-    let settings = &web.settings;
-    let (limit, timeout) = (settings.body_bytes, settings.body_timeout);
-    let body = body::read(&head.headers, body, limit, timeout).await;
+    let body = read(&web, &head.headers, body).await;
     let mut answer = match body {
         Ok(body) => (
             [(header::CONTENT_TYPE, "text/xml; charset=utf-8")],
             exchange(&web, client, &body).await,
         )
             .into_response(),
-        Err(fault) => fault.answer(""),
+        Err(fault) => {
+            match fault {
+                BodyFault::TooLarge(_) => Limit::BoshBodyBytes.reached(),
+                BodyFault::TooSlow => Limit::HttpBodyTimeout.reached(),
+                BodyFault::Broken => {}
+            }
+            fault.answer("")
+        }
     };
     origin::allow(head.headers.get(header::ORIGIN), answer.headers_mut());
     answer
+}
+
+/// The body of a request. Who has not logged in gets no room for more than a
+/// login takes: that is all that is bounded by who the client is.
+async fn read(web: &Web, headers: &HeaderMap, body: axum::body::Body) -> Result<Bytes, BodyFault> {
+    let settings = &web.settings;
+    let sizes = (settings.login_bytes, settings.body_bytes);
+    let limit = |start: &[u8]| {
+        let session = Body::sid_of(start).and_then(|sid| web.bosh.get(&sid));
+        match session.is_some_and(|session| session.is_bound()) {
+            true => settings.body_bytes,
+            false => settings.login_bytes,
+        }
+    };
+    body::read_by_start(headers, body, sizes, settings.body_timeout, limit).await
 }
 
 /// What a browser asks before a page of another origin may send a request.
@@ -95,9 +117,9 @@ async fn exchange(web: &Arc<Web>, client: Client, request: &Bytes) -> Bytes {
         None => begin(web, client, request),
         Some(sid) => match web.bosh.get(&sid) {
             Some(session) => session
-                .send(Box::new(request))
+                .hand_over(request)
                 .await
-                .map_err(|_| Condition::ItemNotFound),
+                .map_err(|HungUp| Condition::ItemNotFound),
             None => Err(Condition::ItemNotFound),
         },
     };

@@ -55,7 +55,7 @@ mod tests {
     #[test]
     fn a_session_is_found_while_it_lasts() {
         let sessions = BoshSessions::default();
-        let (requests, _queue) = tokio::sync::mpsc::channel(1);
+        let requests = Requests::to_nobody();
         let entry = sessions.insert("a", requests);
         assert!(sessions.get("a").is_some() && sessions.get("b").is_none());
         drop(entry);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
-use muster_xmpp::bosh::Limits;
+use muster_xmpp::bosh::{HEAD_BYTES, Limits};
 use muster_xmpp::session::{Channel, ChannelBindings, Encryption, Framing};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -44,6 +44,8 @@ pub(crate) struct WebSettings {
     pub(super) origins: Origins,
     pub(super) proxies: Proxies,
     pub(super) bosh: Limits,
+    /// Bytes of a BOSH request before its session has logged in.
+    pub(super) login_bytes: usize,
     /// Bytes of a BOSH request.
     pub(super) body_bytes: usize,
     /// Time for the body of a BOSH request.
@@ -115,6 +117,7 @@ impl WebSettings {
                 input_bytes: limits.body_bytes,
                 answer_bytes: limits.answer_bytes,
             },
+            login_bytes: config.limits.xmpp.before_auth.bytes + HEAD_BYTES,
             body_bytes: limits.body_bytes,
             body_timeout: config.limits.http.body_timeout,
         }

@@ -6,6 +6,8 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -28,13 +30,44 @@ pub(crate) struct Request {
     pub(crate) answer: oneshot::Sender<Bytes>,
 }
 
-/// How requests get to a session. Boxed: the queue has room for many at once.
-pub(crate) type Requests = mpsc::Sender<Box<Request>>;
+/// How requests get to a session.
+#[derive(Clone)]
+pub(crate) struct Requests {
+    /// Boxed: the queue has room for many at once.
+    queue: mpsc::Sender<Box<Request>>,
+    bound: Arc<AtomicBool>,
+}
+
+impl Requests {
+    /// Hands `request` to the session; waits while others wait before it.
+    ///
+    /// # Errors
+    /// The session is over.
+    pub(crate) async fn hand_over(&self, request: Request) -> Result<(), HungUp> {
+        let handed = self.queue.send(Box::new(request)).await;
+        handed.map_err(|_| HungUp)
+    }
+
+    /// Whether the session has logged in and bound a resource.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.bound.load(Ordering::Relaxed)
+    }
+
+    /// For tests of those who only keep it.
+    #[cfg(test)]
+    pub(crate) fn to_nobody() -> Requests {
+        Requests {
+            queue: mpsc::channel(1).0,
+            bound: Arc::default(),
+        }
+    }
+}
 
 /// A client that sends HTTP requests.
 pub(crate) struct Bosh {
     machine: Machine<oneshot::Sender<Bytes>>,
     requests: mpsc::Receiver<Box<Request>>,
+    bound: Arc<AtomicBool>,
     /// For the machine's next deadline.
     timer: Pin<Box<Sleep>>,
 }
@@ -42,14 +75,16 @@ pub(crate) struct Bosh {
 impl Bosh {
     /// A session as `request` asks for it, and how further requests get to it.
     pub(crate) fn new(limits: &Limits, beginning: Beginning, request: Request) -> (Bosh, Requests) {
-        let (sender, requests) = mpsc::channel(QUEUE);
+        let (queue, requests) = mpsc::channel(QUEUE);
+        let bound = Arc::new(AtomicBool::new(false));
         let Request { body, answer } = request;
         let bosh = Bosh {
             machine: Machine::new(limits, beginning, body, answer, Instant::now()),
             requests,
+            bound: Arc::clone(&bound),
             timer: Box::pin(tokio::time::sleep(std::time::Duration::ZERO)),
         };
-        (bosh, sender)
+        (bosh, Requests { queue, bound })
     }
 
     /// As [`super::Transport::transfer`].
@@ -61,6 +96,9 @@ impl Bosh {
     ) -> Poll<Result<(), HungUp>> {
         loop {
             self.receive(cx);
+            if session.jid().is_some() {
+                self.bound.store(true, Ordering::Relaxed);
+            }
             if read
                 && session.wants_read()
                 && let Some(input) = self.machine.next_input()

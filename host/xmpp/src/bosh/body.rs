@@ -16,7 +16,7 @@ use super::{HTTPBIND, XBOSH};
 use crate::decoder::StreamOpen;
 
 /// Bytes of a start tag, an XML declaration before it included.
-const HEAD_BYTES: usize = 4 * 1024;
+pub const HEAD_BYTES: usize = 4 * 1024;
 /// Bytes of a name or of an attribute's value.
 const TOKEN_BYTES: usize = 1024;
 /// Attributes and namespace declarations of the start tag, together.
@@ -121,6 +121,15 @@ impl Body {
             1..=LAST_RID => Ok(body),
             _ => Err(BodyFault::Rid),
         }
+    }
+
+    /// The session that a request names which begins with `start`, if its start
+    /// tag is there.
+    pub fn sid_of(start: &[u8]) -> Option<String> {
+        let attributes = Head::parse(start).ok()?.attributes;
+        let mut attributes = attributes.into_iter();
+        let sid = attributes.find(|(prefix, name, _)| prefix.is_none() && name == "sid");
+        sid.map(|(.., sid)| sid)
     }
 
     /// Whether the request brings nothing and asks for nothing but an answer.
@@ -334,6 +343,15 @@ mod tests {
             assert_eq!(body.content, content, "{xml}");
             assert_eq!(body.sid.as_deref(), Some("s"));
             assert_eq!(body.is_empty(), content.is_empty());
+        }
+    }
+
+    #[test]
+    fn the_session_is_known_by_the_start_tag() {
+        let start = format!("<body rid='1' sid='s' xmlns='{HTTPBIND}'><message>");
+        assert_eq!(Body::sid_of(start.as_bytes()).as_deref(), Some("s"));
+        for start in ["", "<body rid='1' sid='s'", "<body rid='1'>", "x"] {
+            assert_eq!(Body::sid_of(start.as_bytes()), None, "{start}");
         }
     }
 

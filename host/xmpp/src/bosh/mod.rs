@@ -23,7 +23,7 @@ mod body;
 mod terms;
 
 pub use answer::{Condition, End, refusal};
-pub use body::{Body, BodyFault, Offer, Purpose};
+pub use body::{Body, BodyFault, HEAD_BYTES, Offer, Purpose};
 pub use terms::{Beginning, Limits};
 
 use std::collections::{BTreeMap, VecDeque};
