@@ -8,9 +8,11 @@ use muster_tests::http::{Connection, exchange, request};
 use muster_tests::muster::{Setup, TOKEN};
 use muster_tests::process::Process;
 use muster_tests::stage::{DOMAIN, Stage};
+use muster_tests::tls::{Files, Identity, Trust};
 use muster_tests::within;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -223,6 +225,59 @@ async fn an_account_that_comes_too_often_waits_and_is_let_in() {
     let mut marie = stage.bound("marie").await;
     marie.settle().await;
     john.settle().await;
+}
+
+/// Row 33: who does not read is given up once too much waits, in the clear and
+/// under TLS; who writes does not wait for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_does_not_read_is_given_up_and_nobody_waits_for_it() {
+    let identity = Identity::new(&[DOMAIN]);
+    let files = Files::of(&identity);
+    let app = Arc::new(App::start().await);
+    let setup = Setup::for_app(&app)
+        .certificate(&files)
+        .with("[limits.xmpp]\nmailbox_messages = 100")
+        .with(
+            "[limits.xmpp.after_auth]\nbytes_per_second = \"1GiB\"\nstanzas_per_second = 1000000",
+        );
+    let stage = Stage::around(app, &setup).await;
+    let trust = Trust::only_in(&[&identity]);
+    for tls in [false, true] {
+        let mut john = stage.online("john").await;
+        // Holds its connection and reads nothing of it from here on.
+        let mut deaf = if tls {
+            Client::connect_starttls(stage.xmpp(), DOMAIN, &trust).await
+        } else {
+            stage.connect().await
+        };
+        deaf.log_in("marie", "x", Mechanism::Plain).await;
+        deaf.available().await;
+        let overflows = "muster_mailbox_overflows_total";
+        let before = sum(&exchange(stage.http(), &scrape()).await.text(), overflows);
+        let body = "x".repeat(60_000);
+        let message = format!("<message to='{}'><body>{body}</body></message>", deaf.jid());
+        let mut slowest = Duration::ZERO;
+        let given_up = async {
+            // The systems of both sides take some megabytes before anything
+            // waits in the server.
+            loop {
+                for _ in 0..20 {
+                    john.send(&message).await;
+                }
+                let start = Instant::now();
+                john.settle().await;
+                slowest = slowest.max(start.elapsed());
+                let metrics = exchange(stage.http(), &scrape()).await.text();
+                if sum(&metrics, overflows) > before {
+                    return;
+                }
+            }
+        };
+        within("the deaf one to be given up", given_up).await;
+        assert!(slowest < Duration::from_secs(3), "{slowest:?}");
+        drop(deaf);
+        john.leave().await;
+    }
 }
 
 /// User and system time of a process.

@@ -198,3 +198,34 @@ fn decisions_are_numbered_without_a_gap() {
         );
     }
 }
+
+/// What is timed has to go on when somebody sets the clock (row 74): whatever
+/// waits, paces or ends connections knows only how much time has passed.
+#[test]
+fn connections_are_not_timed_by_the_wall_clock() {
+    let timed = [
+        "host/xmpp/src/",
+        "host/plugin/src/",
+        "host/server/src/admission",
+        "host/server/src/attempts",
+        "host/server/src/clients",
+        "host/server/src/connection/",
+        "host/server/src/limit",
+        "host/server/src/mailbox",
+        "host/server/src/resumption",
+        "host/server/src/rosters/",
+        "host/server/src/sessions",
+        "host/server/src/tls/handshake",
+        "host/server/src/transport/",
+    ];
+    // In pieces, so that this file is no offender.
+    let clock = ["SystemTime", "::now()"].concat();
+    let offenders = files(&[".rs"]).into_iter().filter(|file| {
+        let name = file.display().to_string();
+        timed.iter().any(|start| name.starts_with(start)) && read(file).contains(&clock)
+    });
+    none(
+        "files that time connections and read the wall clock",
+        offenders.map(|path| path.display().to_string()),
+    );
+}
