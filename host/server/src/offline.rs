@@ -18,14 +18,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use muster_xmpp::blocklist::Blocklist;
 use muster_xmpp::error::StanzaError;
 use muster_xmpp::offline::{Verdict, delayed, is_delayed, verdict};
 use muster_xmpp::session::Worth;
 use muster_xmpp::stanza::Message;
-use muster_xmpp::{BareJid, FullJid, Jid, encode};
+use muster_xmpp::{BareJid, FullJid, Jid, carbons, encode};
 use tokio_util::task::TaskTracker;
 
-use crate::hosts::Hosts;
+use crate::hosts::{Hosts, VirtualHost};
 use crate::mailbox::Mail;
 use crate::rosters::{Rosters, User};
 use crate::sessions::Sessions;
@@ -48,6 +49,8 @@ pub(crate) struct Offline {
 #[derive(Debug)]
 pub(crate) struct Letter {
     account: BareJid,
+    /// Who sent it, if the account's blocklist has still to be asked.
+    from: Option<Jid>,
     /// As it will be delivered.
     stanza: Bytes,
     /// It is known that there is such an account.
@@ -86,25 +89,18 @@ impl Offline {
         to: &Jid,
     ) -> Result<Option<Letter>, StanzaError> {
         let account = to.to_bare();
-        let host = self
-            .hosts
-            .at(account.domain())
-            .filter(|host| host.offline_messages);
-        let host = host.ok_or(StanzaError::SERVICE_UNAVAILABLE)?;
-        match verdict(message) {
-            Verdict::Keep => {}
-            Verdict::Refuse => return Err(StanzaError::SERVICE_UNAVAILABLE),
-            Verdict::Drop => return Ok(None),
-        }
+        let Some(host) = self.keeps(message, &account)? else {
+            return Ok(None);
+        };
         let from = Jid::from(from.clone());
-        let stanza = encode::message(message, &from, to);
+        let stanza = encode::message(&carbons::delivered(message), &from, to);
         // The app's word that there is such an account.
-        let listed =
-            |roster: &muster_xmpp::roster::Snapshot| roster.get(account.as_str()).is_some();
-        let is_contact = sender.snapshot().is_some_and(|roster| listed(&roster));
+        let roster = sender.snapshot();
+        let is_contact = roster.is_some_and(|roster| roster.get(account.as_str()).is_some());
         Ok(Some(Letter {
             known: is_contact || sender.account == account || host.auth.lists(&account),
             stanza: delayed(&stanza, &host.domain, now()),
+            from: (sender.account != account).then_some(from),
             account,
         }))
     }
@@ -120,19 +116,16 @@ impl Offline {
         message: &Message,
         stanza: &Bytes,
     ) -> Result<Option<Letter>, StanzaError> {
-        let host = self.hosts.at(account.domain());
-        let host = host.filter(|host| host.offline_messages);
-        let host = host.ok_or(StanzaError::SERVICE_UNAVAILABLE)?;
-        match verdict(message) {
-            Verdict::Keep => {}
-            Verdict::Refuse => return Err(StanzaError::SERVICE_UNAVAILABLE),
-            Verdict::Drop => return Ok(None),
-        }
+        let Some(host) = self.keeps(message, &account)? else {
+            return Ok(None);
+        };
         Ok(Some(Letter {
             stanza: match is_delayed(stanza, &host.domain) {
                 true => stanza.clone(),
                 false => delayed(stanza, &host.domain, now()),
             },
+            // It had passed the account's blocklist.
+            from: None,
             account,
             // It has logged in.
             known: true,
@@ -185,6 +178,15 @@ impl Offline {
 
     async fn keep_and_look(&self, letter: Letter) -> Result<(), StanzaError> {
         let account = letter.account.as_str();
+        if let Some(from) = &letter.from {
+            // Of an account that nobody knows as well, so that it takes as long.
+            let blocked = self.store.blocklist(account).await;
+            let blocked = Blocklist::new(blocked.map_err(StoreError::stanza_error)?);
+            if blocked.blocks(from) {
+                count("blocked", 1);
+                return Err(StanzaError::SERVICE_UNAVAILABLE);
+            }
+        }
         let kept = self.store.keep(account, letter.stanza, letter.known).await;
         count(
             match &kept {
@@ -200,6 +202,22 @@ impl Offline {
             self.flush(&letter.account).await;
         }
         Ok(())
+    }
+
+    /// The host that keeps such a message for the account.
+    fn keeps(
+        &self,
+        message: &Message,
+        account: &BareJid,
+    ) -> Result<Option<&Arc<VirtualHost>>, StanzaError> {
+        let host = self.hosts.at(account.domain());
+        let host = host.filter(|host| host.offline_messages);
+        let host = host.ok_or(StanzaError::SERVICE_UNAVAILABLE)?;
+        match verdict(message) {
+            Verdict::Keep => Ok(Some(host)),
+            Verdict::Refuse => Err(StanzaError::SERVICE_UNAVAILABLE),
+            Verdict::Drop => Ok(None),
+        }
     }
 
     /// Hands over through the mailboxes of whoever is there.

@@ -213,6 +213,30 @@ async fn a_full_store_is_told_and_loses_nothing() {
     assert!(romeo.settle().await.is_empty(), "there is room again");
 }
 
+/// XEP-0191, section 3.3: whom the user blocks is told that nobody is there.
+#[tokio::test]
+async fn a_blocked_sender_is_refused_while_the_user_is_away() {
+    let stage = Stage::shared().await;
+    let mut juliet = stage.online("juliet").await;
+    let paris = stage.jid("paris");
+    let block = format!("<block xmlns='urn:xmpp:blocking'><item jid='{paris}'/></block>");
+    let done = juliet.iq("set", None, &block).await;
+    assert_eq!(done.attr("type"), Some("result"), "{}", show(&done));
+    juliet.leave().await;
+    stage.until_offline("juliet").await;
+    for (name, expected) in [
+        ("paris", Some("cancel/service-unavailable")),
+        ("romeo", None),
+    ] {
+        let mut sender = stage.bound(name).await;
+        tell(&mut sender, &stage.jid("juliet"), name).await;
+        let back = sender.settle().await;
+        assert_eq!(back.first().map(error_of).as_deref(), expected, "{name}");
+    }
+    let mut juliet = stage.online("juliet").await;
+    assert_eq!(bodies(&juliet.settle().await), ["romeo"]);
+}
+
 /// Somebody who has never been here is known by the app's word: a contact.
 #[tokio::test]
 async fn a_contact_who_never_came_gets_messages_and_a_stranger_fills_nothing() {
