@@ -57,11 +57,12 @@ impl Undelivered {
                 (StanzaKind::Iq, Some("get" | "set")) => {
                     self.send_back(&head, &StanzaError::SERVICE_UNAVAILABLE);
                 }
-                (StanzaKind::Message, None | Some("chat")) if worth != Worth::Passing => {
-                    if !self.others_have(account.as_str(), &stanza, worth) {
-                        metrics::counter!("muster_messages_undelivered_total").increment(1);
-                        self.keep(account.clone(), &stanza, &head).await;
-                    }
+                (StanzaKind::Message, None | Some("chat"))
+                    if worth != Worth::Passing
+                        && !self.others_have(account.as_str(), &stanza, worth) =>
+                {
+                    metrics::counter!("muster_messages_undelivered_total").increment(1);
+                    self.keep(account.clone(), &stanza, &head).await;
                 }
                 _ => {}
             }
