@@ -150,6 +150,11 @@ impl Managed {
         self.got.drain(..).collect()
     }
 
+    /// Counts stanzas that were handled over another kind of connection.
+    pub fn handled_elsewhere(&mut self, stanzas: u32) {
+        self.handled = self.handled.wrapping_add(stanzas);
+    }
+
     /// Breaks the connection with a TCP reset.
     pub fn vanish(&mut self) {
         if let Some(client) = self.client.take() {

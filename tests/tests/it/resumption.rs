@@ -4,6 +4,7 @@
 use muster_tests::client::{Client, Mechanism, is_push, ns, show};
 use muster_tests::managed::{Managed, SM, authenticated, resume};
 use muster_tests::stage::{DOMAIN, Stage};
+use muster_tests::web::{Kind, WebClient};
 use muster_tests::wire::{End, Fate, Wire};
 use muster_tests::within;
 use serde_json::json;
@@ -160,6 +161,34 @@ async fn a_session_can_be_resumed_again_and_again() {
         john.resume(stage.xmpp()).await;
         let message = john.expect("a message", is_message).await;
         assert_eq!(message.attr("id"), Some(id.as_str()));
+    }
+}
+
+#[tokio::test]
+async fn a_session_goes_on_over_another_kind_of_connection() {
+    for kind in Kind::ALL {
+        let stage = Stage::shared().await;
+        let mut marie = stage.bound("marie").await;
+        let mut john = managed(&stage, "john").await;
+        let jid = john.jid().to_owned();
+        john.vanish();
+        marie.send(message(&jid, "1")).await;
+        marie.settle().await;
+        let mut web = WebClient::connect(kind, stage.http(), DOMAIN).await;
+        web.open().await;
+        web.plain(&stage.user("john"), "any").await;
+        web.reopen().await;
+        web.send(&resume(john.previd(), john.handled())).await;
+        let resumed = web.element("<resumed/>").await;
+        assert_eq!(resumed.name(), "resumed", "{}", show(&resumed));
+        assert_eq!(web.message().await, "1");
+        marie.send(message(&jid, "2")).await;
+        assert_eq!(web.message().await, "2");
+        // And back; of the two messages one was handled, says the client.
+        john.handled_elsewhere(1);
+        john.resume(stage.xmpp()).await;
+        let again = john.expect("the second message", is_message).await;
+        assert_eq!(again.attr("id"), Some("2"), "{kind:?}");
     }
 }
 
@@ -443,7 +472,7 @@ impl Arrived {
 /// `MUSTER_CUTS=1000 cargo test --test it over_random_cuts`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_stanza_is_lost_or_doubled_over_random_cuts() {
-    let cuts = from_environment("MUSTER_CUTS", 100);
+    let cuts = from_environment("MUSTER_CUTS", 300);
     let seed = from_environment("MUSTER_SEED", 0x5EED);
     let mut dice = Dice(seed | 1);
     let stage = Stage::own(
