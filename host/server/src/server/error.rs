@@ -1,0 +1,63 @@
+//! Why a server does not start.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use muster_xmpp::DomainPart;
+
+use crate::store::OpenError;
+use crate::tls::ContextError;
+
+/// Why the server did not start. Reach: the process.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The configured address.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// The WebAssembly engine cannot run here.
+    #[error("cannot start the plugin engine")]
+    Engine(#[from] muster_plugin::EngineError),
+    /// The file of a plugin cannot be read.
+    #[error("cannot read the plugin {}", path.display())]
+    ReadPlugin {
+        /// The configured path.
+        path: PathBuf,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// A plugin was refused.
+    #[error("cannot load the plugin of {domain}")]
+    LoadPlugin {
+        /// The virtual host.
+        domain: DomainPart,
+        /// Why.
+        source: muster_plugin::LoadError,
+    },
+    /// The `http_roster_url` names no origin that a plugin could be let out to.
+    #[error("the http_roster_url of {domain} is unusable")]
+    RosterUrl {
+        /// The virtual host.
+        domain: DomainPart,
+        /// Why.
+        source: muster_plugin::OriginError,
+    },
+    /// The store cannot be used.
+    #[error("the store cannot be opened")]
+    Storage(#[from] OpenError),
+    /// A certificate cannot be used.
+    #[error("TLS cannot be offered for {domain}")]
+    Tls {
+        /// The virtual host.
+        domain: DomainPart,
+        /// Why.
+        source: ContextError,
+    },
+    /// The system has no random numbers to give.
+    #[error("the system's random number generator failed: {0}")]
+    Entropy(getrandom::Error),
+}

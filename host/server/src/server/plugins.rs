@@ -1,0 +1,80 @@
+//! The plugin of each virtual host, as the configuration wants it.
+
+use std::sync::Arc;
+
+use muster_plugin::{EgressPolicy, Engine, Plugin, Settings};
+
+use super::StartError;
+use crate::config::{self, PluginSource};
+use crate::rosters::RefreshPort;
+
+pub(super) async fn load(
+    engine: &Engine,
+    host: &config::VirtualHost,
+    limits: &config::Limits,
+    port: Arc<RefreshPort>,
+) -> Result<Plugin, StartError> {
+    let domain = &host.domain;
+    let url = &host.roster.http_roster_url;
+    let mut egress = EgressPolicy::for_url(url).map_err(|source| StartError::RosterUrl {
+        domain: domain.clone(),
+        source,
+    })?;
+    egress.allow_private = host.roster.allow_private_addresses;
+    let settings = Settings {
+        name: domain.to_string(),
+        config: vec![
+            ("http_roster_url".to_owned(), url.clone()),
+            ("domain".to_owned(), domain.to_string()),
+            (
+                "max_contacts".to_owned(),
+                limits.backend.contacts.to_string(),
+            ),
+            (
+                "max_response_bytes".to_owned(),
+                limits.backend.response_bytes.to_string(),
+            ),
+            ("max_names".to_owned(), limits.http.names.to_string()),
+            (
+                "max_request_bytes".to_owned(),
+                limits.http.body_bytes.to_string(),
+            ),
+        ],
+        egress,
+        limits: plugin_limits(limits),
+        refresher: port,
+    };
+    let loaded = match &host.roster.plugin {
+        PluginSource::Builtin => Plugin::load(engine, muster_builtin::COMPONENT, settings).await,
+        PluginSource::File(path) => {
+            let component = tokio::fs::read(path).await;
+            let component = component.map_err(|source| StartError::ReadPlugin {
+                path: path.clone(),
+                source,
+            })?;
+            Plugin::load(engine, &component, settings).await
+        }
+    };
+    loaded.map_err(|source| StartError::LoadPlugin {
+        domain: domain.clone(),
+        source,
+    })
+}
+
+fn plugin_limits(limits: &config::Limits) -> muster_plugin::Limits {
+    let default = muster_plugin::Limits::default();
+    muster_plugin::Limits {
+        memory_bytes: limits.plugin.memory_bytes,
+        turn: limits.plugin.turn,
+        call: limits.backend.timeout,
+        handle_call: limits.plugin.handle_timeout,
+        workers: limits.plugin.workers.map_or(default.workers, usize::from),
+        concurrent_calls: limits.plugin.concurrent_calls,
+        calls_per_store: limits.plugin.calls_per_store,
+        refresh_usernames: limits.http.names,
+        response_bytes: limits.backend.response_bytes,
+        response_header_bytes: limits.backend.header_bytes,
+        contacts: limits.backend.contacts,
+        ..default
+    }
+}
