@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-use muster_xmpp::session::Pause;
+use muster_xmpp::session::Reached;
 use parking_lot::Mutex;
 
 /// A limit that can be reached without anybody's fault being told otherwise.
@@ -22,6 +22,7 @@ pub(crate) enum Limit {
     XmppRateAfterAuth,
     XmppSessionsPerMinute,
     XmppResourcesPerUser,
+    XmppHeldStanzas,
     HttpConnections,
     HttpConnectionsPerAddress,
     HttpConnectsPerMinute,
@@ -37,7 +38,7 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 
 impl Limit {
     /// Every limit, in the order of the declaration.
-    pub(crate) const ALL: [Limit; 16] = [
+    pub(crate) const ALL: [Limit; 17] = [
         Limit::XmppConnections,
         Limit::XmppConnectionsPerAddress,
         Limit::XmppConnectsPerMinute,
@@ -46,6 +47,7 @@ impl Limit {
         Limit::XmppRateAfterAuth,
         Limit::XmppSessionsPerMinute,
         Limit::XmppResourcesPerUser,
+        Limit::XmppHeldStanzas,
         Limit::HttpConnections,
         Limit::HttpConnectionsPerAddress,
         Limit::HttpConnectsPerMinute,
@@ -67,6 +69,7 @@ impl Limit {
             Limit::XmppRateAfterAuth => "limits.xmpp.after_auth.burst",
             Limit::XmppSessionsPerMinute => "limits.xmpp.sessions_per_minute",
             Limit::XmppResourcesPerUser => "limits.xmpp.resources_per_user",
+            Limit::XmppHeldStanzas => "limits.xmpp.held_stanzas",
             Limit::HttpConnections => "limits.http.connections",
             Limit::HttpConnectionsPerAddress => "limits.http.connections_per_address",
             Limit::HttpConnectsPerMinute => "limits.http.connects_per_minute",
@@ -81,8 +84,8 @@ impl Limit {
     /// Counts that the limit was reached, and tells it in the log unless that
     /// was done a moment ago: who floods the server must not flood its log.
     pub(crate) fn reached(self) {
-        self.count();
-        if is_due(self, Instant::now()) {
+        metrics::counter!("muster_limit_reached_total", "limit" => self.key()).increment(1);
+        if !self.is_ordinary() && is_due(self, Instant::now()) {
             tracing::warn!(
                 limit = self.key(),
                 "a limit is reached; told once a minute, counted in muster_limit_reached_total"
@@ -90,17 +93,19 @@ impl Limit {
         }
     }
 
-    /// Counts only; for limits that are reached in the course of things.
-    pub(crate) fn count(self) {
-        metrics::counter!("muster_limit_reached_total", "limit" => self.key()).increment(1);
+    /// Whether it is reached in the course of things, and nobody has to hear
+    /// of it.
+    const fn is_ordinary(self) -> bool {
+        matches!(self, Limit::RefreshConcurrency | Limit::XmppHeldStanzas)
     }
 }
 
-impl From<Pause> for Limit {
-    fn from(pause: Pause) -> Limit {
-        match pause {
-            Pause::BeforeAuth => Limit::XmppRateBeforeAuth,
-            Pause::AfterAuth => Limit::XmppRateAfterAuth,
+impl From<Reached> for Limit {
+    fn from(limit: Reached) -> Limit {
+        match limit {
+            Reached::RateBeforeAuth => Limit::XmppRateBeforeAuth,
+            Reached::RateAfterAuth => Limit::XmppRateAfterAuth,
+            Reached::HeldStanzas => Limit::XmppHeldStanzas,
         }
     }
 }

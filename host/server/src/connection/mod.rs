@@ -205,8 +205,8 @@ impl Connection {
                     slot.logged_in();
                 }
             }
-            if let Some(pause) = self.session.take_pause() {
-                Limit::from(pause).reached();
+            if let Some(limit) = self.session.take_reached() {
+                Limit::from(limit).reached();
             }
             let Some(action) = action else { break };
             match action {

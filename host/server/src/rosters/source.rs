@@ -131,7 +131,7 @@ impl Source {
         if let Ok(permit) = self.permits.try_acquire() {
             return Ok(permit);
         }
-        Limit::RefreshConcurrency.count();
+        Limit::RefreshConcurrency.reached();
         let permit = self.permits.acquire().await;
         permit.map_err(|_| SourceError::ShuttingDown)
     }

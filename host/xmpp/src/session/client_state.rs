@@ -7,7 +7,7 @@
 
 use bytes::Bytes;
 
-use super::{Session, Worth};
+use super::{Reached, Session, Worth};
 use crate::encode::Head;
 use crate::stanza::{Payload, StanzaKind};
 
@@ -62,6 +62,7 @@ impl Session {
             None => held.stanzas.push(Waiting { kind, from, stanza }),
         }
         if held.stanzas.len() > self.config.limits.held_stanzas {
+            self.intake.reached(Reached::HeldStanzas);
             self.release_held();
         }
         None

@@ -19,18 +19,20 @@ pub(super) struct Intake {
     bytes: usize,
     stanzas: usize,
     authenticated: bool,
-    /// A pause that the shell was not told of.
-    news: bool,
+    /// What the shell was not told of.
+    news: Option<Reached>,
     paused_until: Option<Instant>,
 }
 
-/// A client was faster than it may be.
+/// A limit of the stream that is no reason to end it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pause {
-    /// Before its login.
-    BeforeAuth,
-    /// After it.
-    AfterAuth,
+pub enum Reached {
+    /// The client was faster than it may be, before its login.
+    RateBeforeAuth,
+    /// The same after it.
+    RateAfterAuth,
+    /// More waited for an inactive client than may wait (XEP-0352).
+    HeldStanzas,
 }
 
 impl Intake {
@@ -40,7 +42,7 @@ impl Intake {
             bytes: 0,
             stanzas: 0,
             authenticated: false,
-            news: false,
+            news: None,
             paused_until: None,
         }
     }
@@ -74,8 +76,18 @@ impl Intake {
         let stanzas = price(std::mem::take(&mut self.stanzas), stanzas_per_second);
         self.meter.take(bytes.saturating_add(stanzas), now);
         let until = self.meter.blocked_until(burst, now);
-        self.news |= self.paused_until.is_none() && until.is_some();
+        if self.paused_until.is_none() && until.is_some() {
+            self.news = Some(match self.authenticated {
+                true => Reached::RateAfterAuth,
+                false => Reached::RateBeforeAuth,
+            });
+        }
         self.paused_until = until;
+    }
+
+    /// The shell is to hear of it.
+    pub(super) fn reached(&mut self, limit: Reached) {
+        self.news = Some(limit);
     }
 
     pub(super) fn is_paused(&self) -> bool {
@@ -90,12 +102,9 @@ impl Session {
         self.intake.paused_until
     }
 
-    /// Whether such a pause has begun since this was last asked: for the
-    /// metrics.
-    pub fn take_pause(&mut self) -> Option<Pause> {
-        std::mem::take(&mut self.intake.news).then_some(match self.intake.authenticated {
-            true => Pause::AfterAuth,
-            false => Pause::BeforeAuth,
-        })
+    /// A limit that was reached since this was last asked, the last one: for
+    /// the metrics.
+    pub fn take_reached(&mut self) -> Option<Reached> {
+        self.intake.news.take()
     }
 }

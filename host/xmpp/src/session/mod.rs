@@ -28,7 +28,7 @@ mod stanzas;
 pub use action::{Action, BindRefusal, CredentialsAnswer, ResourceOrigin, TokenVerdict, Verdict};
 pub use channel::{Channel, ChannelBindings, Encryption, Framing};
 pub use config::{Host, SessionConfig, Software};
-pub use intake::Pause;
+pub use intake::Reached;
 pub(crate) use management::MANAGEMENT;
 pub use management::{NotResumed, Request, Suspended, Unacknowledged, Worth};
 pub use outbox::Outbox;

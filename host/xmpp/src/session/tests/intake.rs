@@ -49,7 +49,7 @@ fn bound_within(rate: RateLimits) -> Stream {
     stream.heard();
     stream.now += Duration::from_secs(60);
     stream.actions();
-    stream.session.take_pause();
+    stream.session.take_reached();
     stream
 }
 
@@ -86,12 +86,12 @@ fn a_flood_of_small_stanzas_is_read_at_the_rate_of_their_number() {
 #[test]
 fn a_pause_is_told_once_and_ends() {
     let mut stream = bound_within(RATE);
-    assert_eq!(stream.session.take_pause(), None);
+    assert_eq!(stream.session.take_reached(), None);
     stream.say(&"<message to='a@b'/>".repeat(300));
-    assert_eq!(stream.session.take_pause(), Some(Pause::AfterAuth));
+    assert_eq!(stream.session.take_reached(), Some(Reached::RateAfterAuth));
     assert!(!stream.session.wants_read());
     stream.actions();
-    assert_eq!(stream.session.take_pause(), None);
+    assert_eq!(stream.session.take_reached(), None);
     stream.now = stream.session.paused_until().unwrap();
     stream.actions();
     assert!(stream.session.wants_read());
@@ -104,7 +104,7 @@ fn who_stays_within_the_rate_is_never_paused() {
     for _ in 0..10_000 {
         stream.now += Duration::from_millis(25);
         stream.say("<message to='a@b'><body>hello</body></message>");
-        assert_eq!(stream.session.take_pause(), None);
+        assert_eq!(stream.session.take_reached(), None);
     }
 }
 
@@ -115,7 +115,7 @@ fn before_the_login_the_smaller_rate_holds() {
     for _ in 0..5 {
         stream.say(&" ".repeat(READ));
     }
-    assert_eq!(stream.session.take_pause(), Some(Pause::BeforeAuth));
+    assert_eq!(stream.session.take_reached(), Some(Reached::RateBeforeAuth));
     assert!(!stream.session.wants_read());
     assert!(!stream.session.is_closed());
 }
