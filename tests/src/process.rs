@@ -83,6 +83,11 @@ impl Process {
         self.http
     }
 
+    /// Where its configuration and its storage are.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// Sends a signal by its name, such as `TERM`.
     pub async fn signal(&self, name: &str) {
         let id = self.child.id().expect("the process runs").to_string();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use muster_tests::app::App;
 use muster_tests::client::{Client, Mechanism, error_of, show};
 use muster_tests::muster::{Muster, Setup};
-use muster_tests::process::Process;
+use muster_tests::process::{Process, run};
 use muster_tests::stage::{DOMAIN, Stage};
 use serde_json::json;
 use xmpp_parsers::minidom::Element;
@@ -281,6 +281,23 @@ async fn kept_messages_survive_a_kill_and_come_once() {
     process.kill_and_restart(binary()).await;
     let mut juliet = login(&process, "juliet").await;
     assert!(bodies(&juliet.settle().await).is_empty());
+}
+
+/// The second one says what is wrong, and ends with EX_UNAVAILABLE.
+#[tokio::test]
+async fn two_servers_do_not_share_a_storage_directory() {
+    let app = App::start().await;
+    let process = Process::start(binary(), &Setup::for_app(&app)).await;
+    let storage = process.directory().join("data");
+    let section = format!("[storage]\ndirectory = {storage:?}");
+    let second = process.directory().join("second.toml");
+    std::fs::write(&second, Setup::for_app(&app).with(&section).text()).expect("a file");
+    let second = second.to_str().expect("UTF-8");
+    let output = run(binary(), &["serve", "--config", second]).await;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(69), "{said}");
+    assert!(said.contains("in use by another process"), "{said}");
+    login(&process, "juliet").await.leave().await;
 }
 
 /// A damaged file costs what is in it, not the chat.
