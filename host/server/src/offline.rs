@@ -12,7 +12,7 @@
 //!
 //! Nobody can tell from outside which accounts there are: what is sent to one
 //! that nothing is known of is answered as if it were kept
-//! ([decision 0013](../../../docs/decisions/0013-offline-messages.md)).
+//! ([decision 0011](../../../docs/decisions/0011-offline-messages.md)).
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
