@@ -222,6 +222,38 @@ async fn a_session_that_nobody_resumes_ends_once() {
 }
 
 #[tokio::test]
+async fn who_went_away_while_it_was_too_fast_can_come_back() {
+    let stage = Stage::own(
+        "[limits.xmpp]\nidle_ping = '1s'\n\
+         [limits.xmpp.after_auth]\nstanzas_per_second = 20\nburst = '1s'",
+    )
+    .await;
+    let mut john = managed(&stage, "john").await;
+    let jid = john.jid().to_owned();
+    let mut marie = stage.bound("marie").await;
+    // Half a second more than it may say at once.
+    for _ in 0..30 {
+        john.nonza(&message(marie.jid(), "x")).await;
+    }
+    john.ask().await;
+    marie.expect("the first of it", is_message).await;
+    john.vanish();
+    // Writing to it shows that it is gone.
+    marie.send(message(&jid, "1")).await;
+    // By then the host would listen to it again.
+    marie
+        .expect("a question after a second", |it| {
+            it.attr("type") == Some("get")
+        })
+        .await;
+    let client = authenticated(stage.xmpp(), &stage.jid("john")).await;
+    let mut client = client.expect("a connection that holds");
+    client.send(resume(john.previd(), 0)).await;
+    let resumed = client.element("an answer").await;
+    assert_eq!(resumed.name(), "resumed", "{}", show(&resumed));
+}
+
+#[tokio::test]
 async fn a_session_that_is_left_in_good_order_is_over() {
     let stage = Stage::shared().await;
     stage.befriend(&["john", "marie"]);

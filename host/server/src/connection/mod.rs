@@ -232,12 +232,14 @@ impl Connection {
             parked,
             ..
         } = self;
-        let wake = [
-            session.deadline(),
-            session.paused_until(),
-            parked.as_ref().map(Parked::until),
-        ];
-        let deadline = wake.into_iter().flatten().min();
+        let deadline = match (self.hung_up, parked) {
+            // Nothing of the session is due but its end.
+            (true, parked) => parked.as_ref().map(Parked::until),
+            (false, _) => {
+                let wake = [session.deadline(), session.paused_until()];
+                wake.into_iter().flatten().min()
+            }
+        };
         let deadline = deadline.map(tokio::time::Instant::from_std);
         let awaits = pending.is_some();
         let backlog = bound.as_ref().and_then(|it| it.backlog.as_ref());
