@@ -93,24 +93,6 @@ impl Blocking {
         })
     }
 
-    /// Whether `account`, of which nobody need be there, blocks `from`.
-    ///
-    /// # Errors
-    /// The list cannot be read.
-    pub(crate) async fn blocks(
-        &self,
-        account: &BareJid,
-        from: &FullJid,
-    ) -> Result<bool, StoreError> {
-        let inside = account.node() == from.node() && account.domain() == from.domain();
-        let online = self.sessions.is_online(account.as_str());
-        if inside || (online && !self.is_due(account)) {
-            return Ok(!inside && self.sessions.blocks(account.as_str()).cover(from));
-        }
-        let jids = self.store.blocklist(account.as_str()).await?;
-        Ok(Blocklist::new(jids).blocks(from))
-    }
-
     /// The user's list; `session` hears of changes from now on.
     ///
     /// # Errors

@@ -9,7 +9,6 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use muster_xmpp::error::StanzaError;
 use muster_xmpp::session::Session;
 use muster_xmpp::stanza::{Presence, PresenceType, Stanza, StanzaKind};
 use muster_xmpp::{BareJid, Jid};
@@ -108,19 +107,14 @@ impl Connection {
         let (Some(bound), Stanza::Message(message)) = (&self.bound, stanza) else {
             return;
         };
-        let (offline, account) = (Arc::clone(&self.services.offline), to.to_bare());
+        let offline = Arc::clone(&self.services.offline);
         let (from, sender) = (bound.registration.jid(), bound.registration.user());
         match offline.letter(message, from, sender, to) {
             Ok(None) => {}
             Ok(Some(letter)) => {
                 let (id, to) = (message.id.clone(), message.to.clone());
-                let (services, from) = (Arc::clone(&self.services), from.clone());
                 self.pending = Some(Box::pin(async move {
-                    let kept = match services.blocking.blocks(&account, &from).await {
-                        Ok(false) => offline.keep(letter).await,
-                        Ok(true) => Err(StanzaError::SERVICE_UNAVAILABLE),
-                        Err(error) => Err(error.stanza_error()),
-                    };
+                    let kept = offline.keep(letter).await;
                     Answer::Kept { id, to, kept }
                 }));
             }

@@ -467,7 +467,14 @@ impl Session {
         };
         out.push_str("<limits xmlns=\"urn:xmpp:stream-limits:0\"><max-bytes>");
         out.push_str(&limits.bytes.to_string());
-        out.push_str("</max-bytes></limits></stream:features>");
+        out.push_str("</max-bytes>");
+        let watched = self.output.framing() != Framing::Bosh;
+        if watched && matches!(self.state, State::Binding(_)) {
+            // After so long the client is asked for a sign of life.
+            let idle = self.config.limits.idle_ping.as_secs();
+            out.push_str(&format!("<idle-seconds>{idle}</idle-seconds>"));
+        }
+        out.push_str("</limits></stream:features>");
         self.scratch = out;
         self.flush();
     }

@@ -195,7 +195,7 @@ fn the_way_from_the_first_byte_to_the_last() {
     let heard = stream.ask(HEADER);
     assert!(heard.contains("<bind xmlns=\"urn:ietf:params:xml:ns:xmpp-bind\">"));
     assert!(heard.contains("<ver xmlns=\"urn:xmpp:features:rosterver\"/>"));
-    assert!(heard.contains("<max-bytes>262144</max-bytes>"));
+    assert!(heard.contains("<max-bytes>262144</max-bytes><idle-seconds>60</idle-seconds>"));
     assert!(!heard.contains("mechanisms"));
     let mut stream = Stream::bound();
     assert_eq!(
