@@ -191,6 +191,11 @@ fn describe() {
         "Iterations of PBKDF2 that logins and configured passwords have cost"
     );
     describe_counter!(
+        "muster_token_auth_total",
+        Unit::Count,
+        "Tokens that came in place of a password, by outcome"
+    );
+    describe_counter!(
         "muster_http_auth_total",
         Unit::Count,
         "Logins that the app was asked about, by outcome"

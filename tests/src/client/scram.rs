@@ -14,23 +14,33 @@ use sha2::{Digest, Sha256};
 pub struct Exchange {
     mechanism: Mechanism,
     gs2: String,
+    /// What the client sees of its channel.
+    channel: Vec<u8>,
     bare: String,
     password: String,
     server_signature: Vec<u8>,
 }
 
 impl Exchange {
-    /// An exchange with this GS2 header (`n,,` or `y,,`) and a fixed nonce,
+    /// An exchange with this GS2 header (`n,,`, `y,,`, `p=tls-exporter,,`) and a fixed nonce,
     /// which is enough for a peer that adds its own.
     pub fn new(mechanism: Mechanism, gs2: &str, user: &str, password: &str) -> Exchange {
         let user = user.replace('=', "=3D").replace(',', "=2C");
         Exchange {
             mechanism,
             gs2: gs2.to_owned(),
+            channel: Vec::new(),
             bare: format!("n={user},r=fyko+d2lbbFgONRv9qkxdawL"),
             password: password.to_owned(),
             server_signature: Vec::new(),
         }
+    }
+
+    /// The same exchange, bound to a channel of which the client sees this.
+    #[must_use]
+    pub fn bound_to(mut self, channel: &[u8]) -> Exchange {
+        channel.clone_into(&mut self.channel);
+        self
     }
 
     /// client-first-message.
@@ -53,7 +63,7 @@ impl Exchange {
         );
         let salt = BASE64.decode(field("s=")).expect("a salt in base64");
         let iterations = field("i=").parse().expect("a number of iterations");
-        let binding = BASE64.encode(&self.gs2);
+        let binding = BASE64.encode([self.gs2.as_bytes(), &self.channel].concat());
         let without_proof = format!("c={binding},r={nonce}");
         let auth = format!("{},{challenge},{without_proof}", self.bare);
         let salted = self.salt(&salt, iterations);

@@ -6,6 +6,7 @@
 //! told as such, never as a wrong password.
 
 mod app;
+mod jwt;
 mod static_users;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use self::app::HttpAuthenticator;
+use self::jwt::TokenAuthenticator;
 use self::static_users::StaticUsers;
 use crate::config;
 
@@ -28,14 +30,20 @@ pub(crate) enum Authenticator {
     Static(Arc<StaticUsers>),
     /// The app decides.
     Http(HttpAuthenticator),
+    /// A token decides.
+    Jwt(TokenAuthenticator),
     /// Everyone, with any password.
     Any,
 }
 
 impl Authenticator {
     /// The authentication that the operator configured. `secret` is drawn once
-    /// a process.
-    pub(crate) fn new(auth: config::Auth, secret: Zeroizing<[u8; 32]>) -> Authenticator {
+    /// a process; a token may have `token_bytes`.
+    pub(crate) fn new(
+        auth: config::Auth,
+        secret: Zeroizing<[u8; 32]>,
+        token_bytes: usize,
+    ) -> Authenticator {
         match auth {
             config::Auth::Static { users } => {
                 Authenticator::Static(StaticUsers::new(users, secret))
@@ -43,21 +51,37 @@ impl Authenticator {
             config::Auth::Http { url, timeout } => {
                 Authenticator::Http(HttpAuthenticator::new(&url, timeout))
             }
+            config::Auth::Jwt(jwt) => Authenticator::Jwt(TokenAuthenticator::new(jwt, token_bytes)),
             config::Auth::Any => Authenticator::Any,
         }
     }
 
     /// What a stream has to know of it. Only stored credentials allow SCRAM.
     pub(crate) fn host(&self) -> session::Host {
-        let mechanisms = match self {
-            Authenticator::Static(_) => Mechanism::FOR_PASSWORDS.as_slice(),
-            Authenticator::Http(_) | Authenticator::Any => &[Mechanism::Plain],
+        let (mechanisms, secret_bytes) = match self {
+            Authenticator::Static(_) => (Mechanism::FOR_PASSWORDS.as_slice(), MAX_PASSWORD_BYTES),
+            Authenticator::Jwt(tokens) => (Mechanism::FOR_TOKENS.as_slice(), tokens.token_bytes()),
+            Authenticator::Http(_) | Authenticator::Any => {
+                ([Mechanism::Plain].as_slice(), MAX_PASSWORD_BYTES)
+            }
         };
         session::Host {
             mechanisms: mechanisms.to_vec(),
-            secret_bytes: MAX_PASSWORD_BYTES,
+            secret_bytes,
             offline_messages: false,
             contact_addresses: Vec::new(),
+        }
+    }
+
+    /// Reads the files of keys again, where there are some. What cannot be used
+    /// leaves the old keys in their place.
+    ///
+    /// # Errors
+    /// Why a file cannot be used.
+    pub(crate) fn reload(&self) -> Result<(), config::KeyFault> {
+        match self {
+            Authenticator::Jwt(tokens) => tokens.reload(),
+            Authenticator::Static(_) | Authenticator::Http(_) | Authenticator::Any => Ok(()),
         }
     }
 
@@ -69,7 +93,7 @@ impl Authenticator {
     ) -> CredentialsAnswer {
         match self {
             Authenticator::Static(users) => users.credentials(account, kind).await,
-            Authenticator::Http(_) | Authenticator::Any => {
+            Authenticator::Http(_) | Authenticator::Jwt(_) | Authenticator::Any => {
                 CredentialsAnswer::TemporarilyUnavailable
             }
         }
@@ -79,7 +103,7 @@ impl Authenticator {
     pub(crate) fn lists(&self, account: &BareJid) -> bool {
         match self {
             Authenticator::Static(users) => users.has(account),
-            Authenticator::Http(_) | Authenticator::Any => false,
+            Authenticator::Http(_) | Authenticator::Jwt(_) | Authenticator::Any => false,
         }
     }
 
@@ -88,14 +112,16 @@ impl Authenticator {
         match self {
             Authenticator::Static(users) => users.verify(account, password).await,
             Authenticator::Http(app) => app.verify(account, &password).await,
+            Authenticator::Jwt(tokens) => tokens.verify(account, &password),
             Authenticator::Any => Verdict::Accepted,
         }
     }
 
     /// Whose token it is, if it is one for that domain. Asked only of hosts
     /// that offer OAUTHBEARER.
-    pub(crate) fn verify_token(&self, _domain: &DomainRef, _token: &SecretString) -> TokenVerdict {
+    pub(crate) fn verify_token(&self, domain: &DomainRef, token: &SecretString) -> TokenVerdict {
         match self {
+            Authenticator::Jwt(tokens) => tokens.verify_token(domain, token),
             Authenticator::Static(_) | Authenticator::Http(_) | Authenticator::Any => {
                 TokenVerdict::Rejected
             }

@@ -49,7 +49,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         tokio::select! {
             signal = signals.next() => break signal,
             () = hangups.next() => {
-                tracing::info!("SIGHUP: reading the certificates again");
+                tracing::info!("SIGHUP: reading certificates and keys again");
                 server.reload();
             }
         }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use muster_contract::TemplateError;
 
+use super::token_keys::KeyFault;
 use super::users_file::LineFault;
 use crate::tls::{CertificateConcern, CertificateError};
 
@@ -226,6 +227,14 @@ pub enum Problem {
     },
     #[error("nobody could log in: there are neither users nor a users_file")]
     NoUsers,
+    #[error("no token could be verified: there is neither key nor key_file nor jwks_file")]
+    NoTokenKey,
+    #[error("only one of key, key_file and jwks_file can be used")]
+    SeveralTokenKeys,
+    #[error("each key of a jwks_file tells its own algorithm")]
+    AlgorithmOfSet,
+    #[error("{fault}")]
+    TokenKey { fault: KeyFault },
     #[error(
         "kind = \"any\" accepts every password, and clients can connect at {address}, which is not on loopback"
     )]
@@ -312,6 +321,11 @@ impl Problem {
             Self::NoUsers => {
                 "write users = { john = \"…\" }, or make a users_file with `muster user add`".into()
             }
+            Self::NoTokenKey => {
+                "write key_file = \"…\" with algorithm = \"HS256\", or jwks_file = \"…\"".into()
+            }
+            Self::AlgorithmOfSet => "remove it".into(),
+            Self::TokenKey { fault } => fault.remedy()?.into(),
             Self::AnyBeyondLoopback { .. } => "use kind = \"static\" or kind = \"http\"".into(),
             Self::PasswordsInTheClear { .. } => {
                 "use https or a loopback address; on a network that you trust, set allow_plain_http = true".into()

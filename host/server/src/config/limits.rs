@@ -70,6 +70,9 @@ pub struct XmppLimits {
     pub sessions_per_minute: usize,
     /// How long it waits then. Default 5 s.
     pub login_delay: Duration,
+    /// Bytes of a token that takes the place of a password. Default 4 KiB; `before_auth` bounds
+    /// the element that carries it, in base64.
+    pub login_token_bytes: usize,
     /// Bound resources of one user. Default 10.
     pub resources_per_user: usize,
     /// Stanzas that wait for one slow client. Default 1,000; then its stream is closed.
@@ -240,6 +243,9 @@ impl XmppLimits {
             login_failures: section.value("login_failures", default.login_failures),
             sessions_per_minute: section.value("sessions_per_minute", default.sessions_per_minute),
             login_delay: section.value("login_delay", default.login_delay),
+            login_token_bytes: section
+                .value("login_token_bytes", Size(default.login_token_bytes))
+                .0,
             resources_per_user: section.value("resources_per_user", default.resources_per_user),
             mailbox_messages: section.value("mailbox_messages", default.mailbox_messages),
             mailbox_bytes: section
@@ -405,6 +411,7 @@ impl Default for XmppLimits {
             login_failures: 100,
             sessions_per_minute: 60,
             login_delay: Duration::from_secs(5),
+            login_token_bytes: 4 * KIB,
             resources_per_user: 10,
             mailbox_messages: 1_000,
             mailbox_bytes: MIB,

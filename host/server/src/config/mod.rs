@@ -6,8 +6,10 @@
 //! through three layers: `reader` (tables and values with their places), `limits` and
 //! `virtual_host` (the sections), and `fault` (what was wrong, all of it at once).
 
+mod auth;
 mod contact_addresses;
 mod fault;
+mod jwt;
 mod limits;
 mod listeners;
 mod quantity;
@@ -15,6 +17,7 @@ mod reader;
 mod secret_file;
 mod storage;
 mod tls;
+mod token_keys;
 pub mod users_file;
 
 mod virtual_host;
@@ -24,17 +27,19 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+pub use auth::{Auth, Credential};
 pub use contact_addresses::ContactAddresses;
 pub use fault::{Fault, Faults, Position, Problem, Severity};
+pub use jwt::JwtAuth;
 pub use limits::{
     BackendLimits, BoshLimits, HttpLimits, Limits, PluginLimits, RateLimits, RefreshLimits,
     StanzaLimits, TlsLimits, XmppLimits,
 };
 pub use listeners::{Admin, Http, Log, LogFormat, Xmpp};
 pub use storage::{Storage, StorageLimits};
-
 pub use tls::HostTls;
-pub use virtual_host::{Auth, Credential, PluginSource, Roster, VirtualHost};
+pub use token_keys::{KeyFault, KeySource, TokenAlgorithm, TokenKey, TokenKeys};
+pub use virtual_host::{PluginSource, Roster, VirtualHost};
 pub use web::{Origins, Web};
 
 use reader::Document;

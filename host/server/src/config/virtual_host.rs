@@ -1,29 +1,23 @@
 //! `[[virtual_host]]`: one XMPP domain, who may log in to it and where its rosters come from.
 //!
-//! Owns the rules that keep passwords from travelling in the clear and the wildcard login on
-//! loopback. Names are prepared here as RFC 7622 wants, so that they compare as bytes later.
+//! Names are prepared here as RFC 7622 wants, so that they compare as bytes later. Who may log in
+//! is `auth`'s.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::Arc;
-use std::time::Duration;
 
-use jid::{DomainPart, NodePart};
+use jid::DomainPart;
 use muster_contract::UrlTemplate;
-use muster_xmpp::sasl::{AccountCredentials, MAX_PASSWORD_BYTES};
-use secrecy::{ExposeSecret, SecretString};
-use stringprep::saslprep;
-use url::{Host, Url};
+use url::Url;
 
+use super::auth::{Auth, check_http};
 use super::contact_addresses::ContactAddresses;
 use super::fault::{Place, Problem};
 use super::listeners::{Http, Xmpp};
 use super::reader::{Located, Section};
 use super::tls::{Demand, HostTls};
 use super::web::Web;
-use super::{secret_file, users_file};
 
 /// One XMPP domain.
 #[derive(Debug)]
@@ -43,36 +37,6 @@ pub struct VirtualHost {
     pub tls: Option<HostTls>,
     /// Where people reach who runs it.
     pub contact_addresses: ContactAddresses,
-}
-
-/// `[virtual_host.auth]`
-#[derive(Debug)]
-pub enum Auth {
-    /// `kind = "static"`: the users are listed, by local part (RFC 7622 §3.3).
-    Static {
-        /// The users of `users` and of `users_file`; at least one.
-        users: HashMap<NodePart, Credential>,
-    },
-    /// `kind = "http"`: the app is asked for each login. The password must come in the clear
-    /// from the client, so that only PLAIN can be offered.
-    Http {
-        /// Takes a POST of `{"username","password"}`: `https`, or loopback, or explicitly
-        /// allowed.
-        url: Url,
-        /// For the whole answer. Default 5 s.
-        timeout: Duration,
-    },
-    /// `kind = "any"`: every user name with every password. Every XMPP listener is on loopback.
-    Any,
-}
-
-/// What a listed user proves to know.
-#[derive(Debug, Clone)]
-pub enum Credential {
-    /// The password itself, as written in the configuration.
-    Password(SecretString),
-    /// Its SCRAM keys, as written by `muster user add`.
-    Scram(Arc<AccountCredentials>),
 }
 
 /// `[virtual_host.roster]`
@@ -163,175 +127,6 @@ fn public_url(section: &mut Section<'_>) -> Option<Url> {
         section.error(&place, Problem::Query);
     }
     Some(url)
-}
-
-/// The kinds of `auth`, and which keys belong to which.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Static,
-    Http,
-    Any,
-}
-
-impl Kind {
-    const NAMES: [&'static str; 3] = ["static", "http", "any"];
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Static => "static",
-            Self::Http => "http",
-            Self::Any => "any",
-        }
-    }
-}
-
-impl Auth {
-    /// `public` is an address at which others than this machine can log in.
-    fn read(section: &mut Section<'_>, public: Option<SocketAddr>) -> Option<Self> {
-        if !section.has("kind") {
-            section.missing("kind", "kind = \"static\"");
-        }
-        let kind = section.word("kind", &Kind::NAMES, &[Kind::Static, Kind::Http, Kind::Any]);
-        let users = users(section);
-        let url = section.located::<Url>("url");
-        let timeout = section.value("timeout", Duration::from_secs(5));
-        let allow_plain_http = section.value("allow_plain_http", false);
-        let kind = kind?;
-        refuse_keys_of_others(section, kind);
-        match kind {
-            Kind::Static => {
-                if !section.has("users") && !section.has("users_file") {
-                    section.error(&section.place("users"), Problem::NoUsers);
-                }
-                Some(Self::Static { users })
-            }
-            Kind::Http => {
-                if !section.has("url") {
-                    section.missing("url", "url = \"http://127.0.0.1:8080/auth\"");
-                }
-                let Located { value: url, place } = url?;
-                check_http(section, &url, &place);
-                if !allow_plain_http {
-                    refuse_plain_http(section, &url, &place);
-                }
-                Some(Self::Http { url, timeout })
-            }
-            Kind::Any => {
-                if let Some(address) = public {
-                    section.error(
-                        &section.place("kind"),
-                        Problem::AnyBeyondLoopback { address },
-                    );
-                }
-                Some(Self::Any)
-            }
-        }
-    }
-}
-
-/// A key without effect is as wrong as an unknown one: the operator expects something of it.
-fn refuse_keys_of_others(section: &Section<'_>, kind: Kind) {
-    let keys = [
-        ("users", Kind::Static),
-        ("users_file", Kind::Static),
-        ("url", Kind::Http),
-        ("timeout", Kind::Http),
-        ("allow_plain_http", Kind::Http),
-    ];
-    for (key, owner) in keys {
-        if owner != kind && section.has(key) {
-            let (owner, kind) = (owner.name(), kind.name());
-            section.error(
-                &section.place(key),
-                Problem::KeyOfAnotherKind { owner, kind },
-            );
-        }
-    }
-}
-
-/// The users of `users` and of `users_file`.
-fn users(section: &mut Section<'_>) -> HashMap<NodePart, Credential> {
-    let mut users = HashMap::new();
-    let listed = section.pairs("users");
-    if listed.as_ref().is_some_and(Vec::is_empty) {
-        section.error(&section.place("users"), Problem::Empty);
-    }
-    for (Located { value: name, place }, password) in listed.unwrap_or_default() {
-        check_password(section, &password, &place);
-        match NodePart::from_str(&name) {
-            Ok(name) => add_user(
-                section,
-                &mut users,
-                name,
-                &place,
-                Credential::Password(password),
-            ),
-            Err(reason) => section.error(&place, Problem::NotAUsername { text: name, reason }),
-        }
-    }
-    if let Some((text, path, place)) = secret_file::read(section, "users_file") {
-        for (line, account) in users_file::parse(&text) {
-            match account {
-                Ok((name, credentials)) => {
-                    let credential = Credential::Scram(Arc::new(credentials));
-                    add_user(section, &mut users, name, &place, credential);
-                }
-                Err(reason) => {
-                    let path = path.clone();
-                    section.error(&place, Problem::UsersFile { path, line, reason });
-                }
-            }
-        }
-    }
-    users
-}
-
-fn add_user(
-    section: &Section<'_>,
-    users: &mut HashMap<NodePart, Credential>,
-    name: NodePart,
-    place: &Place,
-    credential: Credential,
-) {
-    let username = name.to_string();
-    if users.insert(name, credential).is_some() {
-        section.error(place, Problem::RepeatedUser { username });
-    }
-}
-
-/// SCRAM can only use what SASLprep leaves (RFC 5802 §2.2).
-fn check_password(section: &Section<'_>, password: &SecretString, place: &Place) {
-    let password = password.expose_secret();
-    let usable = saslprep(password).is_ok_and(|prepared| !prepared.is_empty());
-    if !usable || password.len() > MAX_PASSWORD_BYTES {
-        section.error(place, Problem::NotAPassword);
-    }
-}
-
-fn check_http(section: &Section<'_>, url: &Url, place: &Place) {
-    if !matches!(url.scheme(), "http" | "https") {
-        let scheme = url.scheme().to_owned();
-        section.error(place, Problem::Scheme { scheme });
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        section.error(place, Problem::Userinfo);
-    }
-    if url.fragment().is_some() {
-        section.error(place, Problem::Fragment);
-    }
-}
-
-fn refuse_plain_http(section: &Section<'_>, url: &Url, place: &Place) {
-    let loopback = match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    };
-    if url.scheme() == "http" && !loopback {
-        let host = url.host_str().unwrap_or_default().to_owned();
-        section.error(place, Problem::PasswordsInTheClear { host });
-    }
 }
 
 impl Roster {

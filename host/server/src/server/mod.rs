@@ -91,9 +91,14 @@ impl Server {
         &self.addresses.https
     }
 
-    /// Reads the files of the certificates again. Sessions go on; a certificate that cannot be
-    /// used leaves the one before in its place, and is told in the log.
+    /// Reads the files of the certificates, and of the keys of tokens, again. Sessions go on; what
+    /// cannot be used leaves what was before in its place, and is told in the log.
     pub fn reload(&self) {
+        for host in self.services.hosts.iter() {
+            if let Err(fault) = host.auth.reload() {
+                tracing::error!(domain = %host.domain, %fault, "the old keys of tokens stay in use");
+            }
+        }
         if let Some(tls) = &self.services.tls {
             tls.reload();
         }

@@ -52,7 +52,7 @@ pub(super) async fn services(config: Config, tasks: TaskTracker) -> Result<Servi
         ports.push(port);
         hosts.push(VirtualHost {
             domain: host.domain,
-            auth: Authenticator::new(host.auth, secret.clone()),
+            auth: Authenticator::new(host.auth, secret.clone(), limits.xmpp.login_token_bytes),
             offline_messages: host.offline_messages,
             plugin,
             public_url: host.public_url,
