@@ -201,11 +201,10 @@ impl Session {
         ledger.map_or_else(Vec::new, |ledger| ledger.into_queue().into())
     }
 
-    /// Whether the client has acknowledged everything; true without stream
-    /// management.
+    /// Whether the client has acknowledged everything, or has at least answered
+    /// the question that came after it; true without stream management.
     pub fn is_settled(&self) -> bool {
-        let ledger = self.ledger.as_ref();
-        ledger.is_none_or(|ledger| ledger.waiting().0 == 0)
+        self.ledger.as_ref().is_none_or(|it| it.is_settled())
     }
 
     /// Whether another stanza may be sent: false while the client has too much
