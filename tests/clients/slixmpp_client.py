@@ -7,7 +7,8 @@ Exits with 1 and says what was awaited if anything is missing.
 
 Usage: slixmpp_client.py MUSTER, the path of the built binary: `muster demo`
 without TLS, with each SASL mechanism. Without an argument, on the stage of
-stage/main.mjs: STARTTLS and TLS, with the certificate verified.
+stage/main.mjs: STARTTLS and TLS, with the certificate verified, and with the
+extensions that slixmpp has a plugin for.
 """
 
 import asyncio
@@ -16,8 +17,10 @@ import sys
 import time
 
 import slixmpp
+from slixmpp.exceptions import IqError
 
 from slixmpp_places import Demo, Stage
+from slixmpp_user import PATIENCE
 
 # The promise of the demo: a push within a second of the change.
 PROMPT = 1.0
@@ -66,13 +69,49 @@ async def scenario(place, how):
         ]
     )
 
-    # A message, and goodbye.
+    # A message, what the plugins are for, and goodbye.
     john.send_message(marie_jid, "hello, Marie <&>", mtype="chat")
     await marie.expect("message", john_jid, "hello, Marie <&>")
+    if "xep_0280" in john.plugin:
+        await extensions(john, marie)
     await john.leave()
     await marie.expect("presence", john_jid, "unavailable", "")
     await marie.leave()
     return slowest
+
+
+async def extensions(john, marie):
+    """What slixmpp's plugins ask, each answered as they want it."""
+    if not john.plugin["xep_0198"].enabled_in:
+        sys.exit("stream management is not enabled")
+    server = john.boundjid.domain
+    await john.plugin["xep_0280"].enable()
+    await john.plugin["xep_0199"].ping(server)
+    info = await john.plugin["xep_0030"].get_info(server)
+    if "urn:xmpp:blocking" not in info["disco_info"]["features"]:
+        sys.exit(f"the server does not tell of blocking: {info}")
+    await john.plugin["xep_0092"].get_version(server)
+    await john.plugin["xep_0202"].get_entity_time(server)
+    await john.plugin["xep_0012"].get_last_activity(server)
+    john.plugin["xep_0352"].send_inactive()
+    john.plugin["xep_0352"].send_active()
+    card = john.plugin["xep_0054"].make_vcard()
+    card["FN"] = "John"
+    await john.plugin["xep_0054"].publish_vcard(card)
+    kept = await john.plugin["xep_0054"].get_vcard(local=False)
+    if kept["vcard_temp"]["FN"] != "John":
+        sys.exit(f"the vCard is {kept}")
+    # Hers is not there; she may see that at once.
+    try:
+        await john.plugin["xep_0054"].get_vcard(marie.boundjid.bare, timeout=PATIENCE)
+    except IqError:
+        pass
+    await john.plugin["xep_0191"].block(marie.boundjid.bare)
+    blocked = await john.plugin["xep_0191"].get_blocked_jids()
+    if blocked != {marie.boundjid.bare}:
+        sys.exit(f"the blocklist is {blocked}")
+    await john.plugin["xep_0191"].unblock(marie.boundjid.bare)
+    await marie.expect("presence", john.boundjid.bare, "unavailable", "")
 
 
 async def distrust(stage, security):

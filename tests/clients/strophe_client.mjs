@@ -7,7 +7,6 @@ import { Strophe } from "strophe.js";
 
 import { Connection, scenario } from "./scenario.mjs";
 import { assert, password, stage, within } from "./stage/inside.mjs";
-import { Transcript } from "./transcript.mjs";
 import { XMLHttpRequest } from "./xhr.mjs";
 
 globalThis.XMLHttpRequest = XMLHttpRequest;
@@ -33,7 +32,6 @@ for (const level of ["warn", "error"]) console[level] = (text) => complaints.pus
 class StropheJs extends Connection {
   static async connect(service, user, resource) {
     const self = new StropheJs();
-    self.transcript = new Transcript();
     const connection = new Strophe.Connection(service, {
       enableStreamManagement: service.startsWith("ws"),
     });
@@ -93,7 +91,27 @@ class StropheJs extends Connection {
   }
 }
 
+/** The socket is cut while a message is under way; the session goes on. */
+async function resumption(service) {
+  const john = await StropheJs.connect(service, "john", "desk");
+  const marie = await StropheJs.connect(service, "marie", "desk");
+  await john.send(xml("presence"));
+  await john.expect("his own presence", (stanza) => stanza.is("presence"));
+  const cut = new Promise((resolve) => (john.gone = resolve));
+  john.strophe._proto.socket.terminate();
+  await within("the library to see the cut", cut);
+  await marie.send(xml("message", { to: john.account[0], type: "chat" }, xml("body", {}, "still there?")));
+  await within("john to be back", john.online());
+  assert(john.strophe.hasResumed(), "the session is a new one");
+  await john.message("still there?");
+  await john.send(xml("message", { to: marie.account[0], type: "chat" }, xml("body", {}, "yes")));
+  await marie.message("yes");
+  complaints = [];
+  for (const connection of [john, marie]) await connection.stop();
+}
+
 for (const [name, service] of Object.entries(stage.plain ? PLAIN : SECURE)) {
   const slowest = await scenario(DOMAIN, (user, resource) => StropheJs.connect(service, user, resource));
+  if (service.startsWith("ws")) await resumption(service);
   console.log(`${name}: slowest change ${slowest.toFixed(0)} ms`);
 }

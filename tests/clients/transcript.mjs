@@ -5,13 +5,21 @@
 export class Transcript {
   #sent = "";
   #received = "";
+  #lines = [];
 
   sent(text) {
     this.#sent += text;
+    this.#lines.push(`> ${text}`);
   }
 
   received(text) {
     this.#received += text;
+    this.#lines.push(`< ${text}`);
+  }
+
+  /** What was said last, in its order. */
+  end() {
+    return this.#lines.slice(-30).join("\n");
   }
 
   /** The requests that got no answer, as they were sent. */
@@ -25,11 +33,6 @@ export class Transcript {
   /** How many requests the client made. */
   requests() {
     return tags(this.#sent).filter(({ type }) => type === "get" || type === "set").length;
-  }
-
-  /** Whether the client said this. */
-  hasSent(text) {
-    return this.#sent.includes(text);
   }
 }
 
