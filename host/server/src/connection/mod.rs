@@ -8,38 +8,34 @@
 
 mod backlog;
 mod bound;
+mod login;
 mod parking;
+mod stanzas;
 
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use muster_xmpp::error::{StanzaError, StreamCondition, StreamError};
 use muster_xmpp::session::{
-    self, Action, BindRefusal, Channel, CredentialsAnswer, NotResumed, ServiceAnswer,
-    ServiceRequest, Session, TokenVerdict, Verdict,
+    self, Action, Channel, CredentialsAnswer, NotResumed, ServiceAnswer, Session, TokenVerdict,
+    Verdict,
 };
-use muster_xmpp::stanza::{Presence, Stanza, StanzaKind};
-use muster_xmpp::{BareJid, DomainRef, FullJid, Jid, ResourcePart, encode};
+use muster_xmpp::stanza::{Presence, StanzaKind};
+use muster_xmpp::{BareJid, FullJid, Jid, ResourcePart};
 
 use self::backlog::Backlog;
 use self::bound::Bound;
 pub(crate) use self::parking::Handover;
 use self::parking::{Parked, SessionTicket};
 use crate::admission::Slot;
-use crate::attempts;
-use crate::hosts::VirtualHost;
 use crate::limit::Limit;
-use crate::mailbox::{Inbox, Mail, mailbox};
-use crate::presence::Presences;
-use crate::registration::Registration;
-use crate::requests::{self, Asker};
+use crate::mailbox::{Inbox, Mail};
 use crate::resumption::Reply;
 use crate::rosters::SourceError;
-use crate::router::Delivery;
 use crate::services::Services;
 use crate::store::{StoreError, Waiting};
 use crate::telemetry;
@@ -276,48 +272,12 @@ impl Connection {
 
     fn perform(&mut self, action: Action) {
         match action {
-            Action::Credentials { account, kind } => {
-                let (host, delay) = self.begin_login(account.domain());
-                self.pending = Some(Box::pin(async move {
-                    attempts::wait(delay).await;
-                    Answer::Credentials(match host {
-                        Some(host) => host.auth.credentials(&account, kind).await,
-                        None => CredentialsAnswer::TemporarilyUnavailable,
-                    })
-                }));
-            }
-            Action::VerifyPassword { account, password } => {
-                let (host, delay) = self.begin_login(account.domain());
-                self.pending = Some(Box::pin(async move {
-                    attempts::wait(delay).await;
-                    Answer::Verdict(match host {
-                        Some(host) => host.auth.verify(&account, password).await,
-                        None => Verdict::Rejected,
-                    })
-                }));
-            }
-            Action::VerifyToken { domain, token } => {
-                let (host, delay) = self.begin_login(&domain);
-                self.pending = Some(Box::pin(async move {
-                    attempts::wait(delay).await;
-                    Answer::Token(match host {
-                        Some(host) => host.auth.verify_token(&domain, &token),
-                        None => TokenVerdict::Rejected,
-                    })
-                }));
-            }
+            Action::Credentials { account, kind } => self.look_up(account, kind),
+            Action::VerifyPassword { account, password } => self.verify(account, password),
+            Action::VerifyToken { domain, token } => self.verify_token(domain, token),
             Action::Bind {
                 account, resource, ..
-            } => match self.services.arrivals.begin(&account, Instant::now()) {
-                None => self.bind(&account, &resource),
-                Some(delay) => {
-                    Limit::XmppSessionsPerMinute.reached();
-                    self.pending = Some(Box::pin(async move {
-                        tokio::time::sleep(delay).await;
-                        Answer::Turn { account, resource }
-                    }));
-                }
-            },
+            } => self.bind_in_turn(account, resource),
             Action::Serve { reply, request } => self.answer_request(reply, request),
             Action::RosterGet { id, ver } => self.with_roster(Then::Get { id, known: ver }),
             Action::Presence(presence) => {
@@ -332,179 +292,6 @@ impl Connection {
             Action::Enable { id, max } => self.enable(id, max),
             Action::Resume { account, previd } => self.resume(account, previd),
             Action::Lost | Action::Close => {}
-        }
-    }
-
-    /// Where to ask about a login, and how long to wait before.
-    fn begin_login(&self, domain: &DomainRef) -> (Option<Arc<VirtualHost>>, Option<Duration>) {
-        let host = self.services.hosts.at(domain).cloned();
-        let delay = self.services.attempts.delay(self.address, Instant::now());
-        (host, delay)
-    }
-
-    /// What the session has written is the last that can be read on the way.
-    fn start_tls(&mut self) {
-        let Some(tls) = &self.services.tls else {
-            // No channel offers it then.
-            let error = StreamCondition::InternalServerError.into();
-            return self.session.close(Some(error));
-        };
-        let proceed = self.session.output().stream().split().freeze();
-        let domain = self.session.domain().cloned();
-        self.transport.start_tls(Arc::clone(tls), domain, proceed);
-    }
-
-    fn bind(&mut self, account: &BareJid, resource: &ResourcePart) {
-        let bound = self.register(account, resource);
-        if let Err(BindRefusal::TooManyResources) = bound {
-            Limit::XmppResourcesPerUser.reached();
-        }
-        match bound {
-            Ok(jid) if self.services.blocking.is_due(account) => {
-                let (services, account) = (Arc::clone(&self.services), account.clone());
-                self.pending = Some(Box::pin(async move {
-                    // Said by the log; the user chats all the same.
-                    let _ = services.blocking.load(&account).await;
-                    Answer::Bound(jid)
-                }));
-            }
-            bound => self.session.bound(bound),
-        }
-    }
-
-    fn register(
-        &mut self,
-        account: &BareJid,
-        resource: &ResourcePart,
-    ) -> Result<FullJid, BindRefusal> {
-        let (mailbox, inbox) = mailbox(self.services.mailbox_limits);
-        let registration = Registration::new(&self.services, account, resource, mailbox)?;
-        let jid = registration.jid().clone();
-        tracing::debug!(%jid, "resource bound");
-        self.bound = Some(Bound::new(registration, inbox));
-        if self.services.stop.is_cancelled() {
-            // Bound behind the back of the drain, which tells bound sessions
-            // by mail.
-            self.session
-                .close(Some(StreamCondition::SystemShutdown.into()));
-        }
-        Ok(jid)
-    }
-
-    fn answer_request(&mut self, reply: session::Reply, request: ServiceRequest) {
-        let Some(Bound { registration, .. }) = &self.bound else {
-            return;
-        };
-        let asker = Asker {
-            user: Arc::clone(registration.user()),
-            session: registration.id(),
-        };
-        let services = Arc::clone(&self.services);
-        self.pending = Some(Box::pin(async move {
-            let answer = requests::answer(&services, &asker, request).await;
-            Answer::Served { reply, answer }
-        }));
-    }
-
-    /// Does `then` once the roster is known, or is known to be out of reach.
-    fn with_roster(&mut self, then: Then) {
-        let Some(bound) = &self.bound else { return };
-        let user = Arc::clone(bound.registration.user());
-        if user.snapshot().is_some() {
-            return self.proceed(Ok(()), then);
-        }
-        let rosters = Arc::clone(&self.services.rosters);
-        self.pending = Some(Box::pin(async move {
-            Answer::Roster {
-                loaded: rosters.load(&user).await,
-                then,
-            }
-        }));
-    }
-
-    fn proceed(&mut self, loaded: Result<(), SourceError>, then: Then) {
-        let Some(bound) = &self.bound else { return };
-        match then {
-            Then::Get { id, known } => {
-                let user = bound.registration.user();
-                self.services.rosters.answer_get(
-                    user,
-                    bound.registration.id(),
-                    id,
-                    known,
-                    loaded.err(),
-                );
-            }
-            Then::Presence(presence) => self.presence(presence),
-        }
-    }
-
-    fn presence_or_roster_first(&mut self, presence: Presence) {
-        match &self.bound {
-            Some(bound) if Presences::needs_roster(&presence, bound.registration.user()) => {
-                self.with_roster(Then::Presence(presence));
-            }
-            _ => self.presence(presence),
-        }
-    }
-
-    fn presence(&mut self, presence: Presence) {
-        let Some(Bound { registration, .. }) = &self.bound else {
-            return;
-        };
-        let (id, to) = (presence.id.clone(), presence.to.clone());
-        let turn = self.backlog_turn(&presence);
-        let owed = self.services.presences.handle(
-            registration.user(),
-            registration.id(),
-            registration.jid(),
-            presence,
-        );
-        if let Some(error) = owed {
-            self.refuse(StanzaKind::Presence, id.as_deref(), to.as_ref(), &error);
-        }
-        if let Some(turn) = turn {
-            self.begin_backlog(turn);
-        }
-    }
-
-    fn route(&mut self, stanza: &Stanza) {
-        let Some(Bound { registration, .. }) = &self.bound else {
-            return;
-        };
-        let from = registration.jid();
-        // A stanza to nobody is for the sender's own account (RFC 6120, section 10.3).
-        let own;
-        let to = match stanza.to() {
-            Some(to) => to,
-            None => {
-                own = Jid::from(from.to_bare());
-                &own
-            }
-        };
-        match self.services.router.attempt(stanza, from, to) {
-            Delivery::Done => {}
-            Delivery::Refused(error) => {
-                self.refuse(stanza.kind(), stanza.id(), stanza.to(), &error);
-            }
-            Delivery::Absent => {
-                let to = to.clone();
-                self.keep(stanza, &to);
-            }
-        }
-    }
-
-    fn refuse(
-        &mut self,
-        kind: StanzaKind,
-        id: Option<&str>,
-        from: Option<&Jid>,
-        error: &StanzaError,
-    ) {
-        if let Some(bound) = &self.bound {
-            let to = Jid::from(bound.registration.jid().clone());
-            let reply = encode::error_reply(kind, id, from, Some(&to), error);
-            self.session.send(reply);
         }
     }
 
