@@ -17,6 +17,7 @@ mod channel;
 mod client_state;
 mod config;
 mod entropy;
+mod header;
 mod idle;
 mod intake;
 mod login;
@@ -394,89 +395,8 @@ impl Session {
         self.heard();
     }
 
-    /// The client's stream header, before or after SASL (RFC 6120 §4.7).
-    fn header(&mut self, open: StreamOpen) {
-        let host = open.to.as_deref().and_then(|to| self.served(to));
-        if self.host.is_none() {
-            self.host.clone_from(&host);
-        }
-        self.claimed = open.from.and_then(|from| BareJid::new(&from).ok());
-        self.open_stream();
-        // A stream that restarts stays with its host.
-        if host.is_none() || host != self.host {
-            return self.close(Some(StreamCondition::HostUnknown.into()));
-        }
-        let major = open.version.as_deref().and_then(major_version);
-        if major.is_none_or(|major| major < 1) {
-            return self.close(Some(StreamCondition::UnsupportedVersion.into()));
-        }
-        self.lang = open.lang.filter(|lang| !lang.is_empty());
-        self.state = match std::mem::replace(&mut self.state, State::Closed) {
-            State::Reopening(account) => State::Binding(account),
-            _ => State::Login(None),
-        };
-        self.features();
-    }
-
-    /// The domain that `to` names, if it is served here.
-    fn served(&self, to: &str) -> Option<DomainPart> {
-        let domain = DomainPart::new(to).ok()?.into_owned();
-        self.config.hosts.contains_key(&domain).then_some(domain)
-    }
-
     fn is_served(&self, domain: &DomainRef) -> bool {
         self.config.hosts.contains_key(domain)
-    }
-
-    /// Writes our header, unless this stream has it.
-    fn open_stream(&mut self) {
-        if !std::mem::replace(&mut self.opened, true) {
-            let id = self.entropy.name();
-            let header = encode::StreamHeader {
-                from: self.host.as_ref().map(|host| host.as_str()),
-                to: self.claimed.as_ref().map(|jid| jid.as_str()),
-                id: &id,
-            };
-            match self.output.framing() {
-                Framing::Stream => encode::push_stream_header(&mut self.scratch, &header),
-                Framing::WebSocket => encode::push_open(&mut self.scratch, &header),
-                Framing::Bosh => {}
-            }
-            self.flush();
-        }
-    }
-
-    /// Writes the features of the stream (RFC 6120 §4.3.2), with the bounds of
-    /// a stanza (XEP-0478).
-    fn features(&mut self) {
-        let mut out = std::mem::take(&mut self.scratch);
-        out.push_str("<stream:features>");
-        let limits = if matches!(self.state, State::Binding(_)) {
-            bind::push_bind_features(&mut out);
-            if let Some(host) = &self.host {
-                services::push_caps(&mut out, &self.config, host);
-            }
-            self.config.limits.after_auth
-        } else {
-            let required = self.config.encryption_required;
-            login::push_starttls(&mut out, &self.encryption, required);
-            if let Ok(offer) = self.offer() {
-                login::push_mechanisms(&mut out, offer);
-            }
-            self.config.limits.before_auth
-        };
-        out.push_str("<limits xmlns=\"urn:xmpp:stream-limits:0\"><max-bytes>");
-        out.push_str(&limits.bytes.to_string());
-        out.push_str("</max-bytes>");
-        let watched = self.output.framing() != Framing::Bosh;
-        if watched && matches!(self.state, State::Binding(_)) {
-            // After so long the client is asked for a sign of life.
-            let idle = self.config.limits.idle_ping.as_secs();
-            out.push_str(&format!("<idle-seconds>{idle}</idle-seconds>"));
-        }
-        out.push_str("</limits></stream:features>");
-        self.scratch = out;
-        self.flush();
     }
 
     /// Moves what was written, one element at most, to the output.
@@ -507,13 +427,6 @@ impl fmt::Debug for Session {
 /// takes no offence.
 fn is_secure(encryption: &Encryption, required: bool) -> bool {
     matches!(encryption, Encryption::Tls(_)) || !required
-}
-
-/// The number before the dot of a version (RFC 6120 §4.7.5).
-fn major_version(version: &str) -> Option<u32> {
-    let (major, minor) = version.split_once('.')?;
-    let _: u32 = minor.parse().ok()?;
-    major.parse().ok()
 }
 
 #[cfg(test)]
