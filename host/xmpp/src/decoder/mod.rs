@@ -18,6 +18,7 @@ mod payload;
 
 pub use assembly::{Nonza, NonzaKind, Rejection};
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::{Buf as _, BytesMut};
@@ -98,8 +99,9 @@ pub struct Decoder {
     head: Option<(Option<NcName>, NcName)>,
     attributes: Vec<Attribute>,
     assembly: Assembly,
-    /// Elements come each on its own; the root is ours.
-    framed: bool,
+    /// Bytes of each frame that are still in `input`, if there are frames: then
+    /// the root is ours, and no element goes on into the next one.
+    frames: Option<VecDeque<usize>>,
     ended: bool,
 }
 
@@ -131,7 +133,7 @@ impl Decoder {
             head: None,
             attributes: Vec::new(),
             assembly: Assembly::default(),
-            framed: false,
+            frames: None,
             ended: false,
         }
     }
@@ -140,7 +142,7 @@ impl Decoder {
     /// XEP-0206), with the bounds before SASL.
     pub fn framed(limits: &Limits) -> Self {
         let mut decoder = Self {
-            framed: true,
+            frames: Some(VecDeque::new()),
             ..Self::new(limits)
         };
         decoder.restart();
@@ -151,6 +153,17 @@ impl Decoder {
     pub fn receive(&mut self, bytes: &[u8]) {
         if !self.ended {
             self.input.extend_from_slice(bytes);
+        }
+    }
+
+    /// Takes one or several complete elements, for a [framed](Self::framed)
+    /// stream.
+    pub fn receive_frame(&mut self, frame: &[u8]) {
+        if let Some(frames) = &mut self.frames
+            && !self.ended
+        {
+            self.input.extend_from_slice(frame);
+            frames.push_back(frame.len());
         }
     }
 
@@ -186,7 +199,7 @@ impl Decoder {
         self.head = None;
         self.attributes.clear();
         self.assembly = Assembly::default();
-        if self.framed {
+        if self.frames.is_some() {
             self.enter_root();
         }
     }
@@ -203,11 +216,9 @@ impl Decoder {
     /// Forgets what was received and not looked at yet.
     pub fn discard(&mut self) {
         self.input = BytesMut::new();
-    }
-
-    /// Whether an element has begun and not ended in what was looked at.
-    pub fn is_inside(&self) -> bool {
-        self.used_bytes > 0
+        if let Some(frames) = &mut self.frames {
+            frames.clear();
+        }
     }
 
     /// Forgets all input, before and after this call.
@@ -215,6 +226,9 @@ impl Decoder {
         self.ended = true;
         self.restart();
         self.input = BytesMut::new();
+        if let Some(frames) = &mut self.frames {
+            frames.clear();
+        }
     }
 
     /// The next event; `None` when more bytes are needed.
@@ -241,10 +255,11 @@ impl Decoder {
             }
             let budget = self.limits.bytes.saturating_sub(self.used_bytes);
             let length = self.input.len().min(budget).min(SLICE_BYTES);
+            let length = length.min(self.left_of_frame());
             let mut rest = self.input.get(..length).unwrap_or_default();
             let outcome = self.parser.parse(&mut rest, false);
             let consumed = length - rest.len();
-            self.input.advance(consumed);
+            self.consume(consumed);
             self.used_bytes += consumed;
             match outcome {
                 Ok(Some(event)) => {
@@ -253,6 +268,9 @@ impl Decoder {
                     }
                 }
                 Ok(None) => break,
+                Err(EndOrError::NeedMoreData) if self.left_of_frame() == 0 => {
+                    return Err(StreamCondition::NotWellFormed.into());
+                }
                 Err(EndOrError::NeedMoreData) if self.input.is_empty() => return Ok(None),
                 Err(EndOrError::NeedMoreData) if budget == consumed => {
                     return Err(StreamError::too_big("more bytes than a stanza may have"));
@@ -266,12 +284,46 @@ impl Decoder {
         Ok(None)
     }
 
+    /// How much may be looked at before something has to be complete.
+    fn left_of_frame(&self) -> usize {
+        let current = self.frames.as_ref().and_then(VecDeque::front);
+        current.copied().unwrap_or(usize::MAX)
+    }
+
+    /// The next frame is due: what came before is complete.
+    fn begin_frame(&mut self) {
+        if let Some(frames) = &mut self.frames {
+            while frames.front() == Some(&0) {
+                frames.pop_front();
+            }
+        }
+    }
+
+    /// Takes `bytes` off the input, across frames if they are between elements.
+    fn consume(&mut self, mut bytes: usize) {
+        self.input.advance(bytes);
+        let Some(frames) = &mut self.frames else {
+            return;
+        };
+        while bytes > 0
+            && let Some(left) = frames.front_mut()
+        {
+            let now = bytes.min(*left);
+            *left -= now;
+            bytes -= now;
+            if bytes > 0 {
+                frames.pop_front();
+            }
+        }
+    }
+
     /// Drops whitespace between first-level elements (RFC 6120 §4.6.1); tells
     /// whether there is anything else.
     fn skip_between(&mut self) -> Result<bool, StreamError> {
         let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
         let spaces = self.input.iter().take_while(|byte| blank(byte)).count();
-        self.input.advance(spaces);
+        self.consume(spaces);
+        self.begin_frame();
         match self.input.first() {
             None => {
                 // An idle stream keeps no buffer.
@@ -348,7 +400,7 @@ impl Decoder {
         self.resolve_attributes()?;
         let event = match self.stack.len() {
             0 => Some(self.open_stream(&namespace, &name)?),
-            1 if *namespace == *FRAMING && !self.framed => {
+            1 if *namespace == *FRAMING && self.frames.is_none() => {
                 return Err(StreamCondition::UnsupportedStanzaType.into());
             }
             1 => {

@@ -166,12 +166,8 @@ impl Session {
     /// apart.
     pub fn receive_frame(&mut self, frame: &[u8]) {
         self.intake.bytes(frame.len());
-        if self.decoder.buffered() == 0 && self.decoder.is_inside() {
-            // The frame before ended within an element.
-            return self.close(Some(StreamCondition::NotWellFormed.into()));
-        }
         self.heard();
-        self.decoder.receive(frame);
+        self.decoder.receive_frame(frame);
     }
 
     /// Takes the start of a stream whose header is not part of it (XEP-0206):

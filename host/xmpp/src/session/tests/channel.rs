@@ -118,11 +118,31 @@ fn a_framed_stream_opens_restarts_and_closes_by_elements() {
 
 #[test]
 fn a_frame_that_ends_within_an_element_ends_the_stream() {
+    let half = "<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='example.test'";
+    let rest = " version='1.0'/>";
+    // Read one by one, or both before either is looked at.
+    for frames in [&[half][..], &[half, rest]] {
+        let mut stream = framed(Framing::WebSocket);
+        for frame in frames {
+            stream.session.receive_frame(frame.as_bytes());
+        }
+        let actions = stream.actions();
+        assert!(matches!(actions.as_slice(), [Action::Close]));
+        assert!(stream.heard().contains("<not-well-formed"));
+    }
+}
+
+#[test]
+fn frames_that_wait_for_each_other_are_taken_in_order() {
     let mut stream = framed(Framing::WebSocket);
-    stream.frame("<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='example.test'");
-    let actions = stream.frame(" version='1.0'/>");
-    assert!(matches!(actions.as_slice(), [Action::Close]));
-    assert!(stream.heard().contains("<not-well-formed"));
+    for frame in [" ", OPEN, "", "\n", PLAIN] {
+        stream.session.receive_frame(frame.as_bytes());
+    }
+    let actions = stream.actions();
+    assert!(matches!(
+        actions.as_slice(),
+        [Action::VerifyPassword { .. }]
+    ));
 }
 
 #[test]
