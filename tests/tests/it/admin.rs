@@ -464,14 +464,4 @@ async fn health_needs_no_token_and_metrics_do() {
             .status,
         404
     );
-    // Row 35: web transports are not built yet.
-    for path in ["/http-bind", "/xmpp-websocket"] {
-        assert_eq!(
-            exchange(stage.http(), &request("GET", path, &fields, b""))
-                .await
-                .status,
-            404,
-            "{path}"
-        );
-    }
 }

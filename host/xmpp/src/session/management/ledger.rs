@@ -71,7 +71,17 @@ pub(crate) struct Ledger {
     asking: bool,
     /// What had been sent when we asked last.
     asked_at: u32,
+    /// How many of ours the client has and does not count, as far as we know.
+    uncounted: u32,
+    /// What had been sent at some answer, and how many answers came since that
+    /// do not cover it.
+    overdue: (u32, u32),
 }
+
+/// After so many answers that do not cover what was sent before all of their
+/// questions, the client has it and does not count it: the wire keeps order.
+/// A client may say how far it is without being asked, so one does not do.
+const ANSWERS: u32 = 16;
 
 /// Room for stanzas that an empty queue keeps.
 const ROOM_KEPT: usize = 4;
@@ -91,6 +101,8 @@ impl Ledger {
             bytes: 0,
             asking: false,
             asked_at: count,
+            uncounted: 0,
+            overdue: (count, 0),
         }
     }
 
@@ -107,20 +119,47 @@ impl Ledger {
 
     /// The client has handled `handled` stanzas.
     pub(super) fn acknowledge(&mut self, handled: u32) -> Result<(), TooHigh> {
-        let news = handled.wrapping_sub(self.acknowledged) as usize;
-        if news > self.queue.len() {
+        let counted = handled.wrapping_add(self.uncounted);
+        let news = counted.wrapping_sub(self.acknowledged) as usize;
+        let excess = news.saturating_sub(self.queue.len());
+        if excess > self.uncounted as usize {
             let sent = self.sent();
             return Err(TooHigh { handled, sent });
         }
-        for known in self.queue.drain(..news) {
+        // Who has begun to count everything has everything.
+        self.uncounted -= excess as u32;
+        self.drop_first(news - excess);
+        if std::mem::replace(&mut self.asking, false) {
+            self.judge_answer();
+        }
+        Ok(())
+    }
+
+    fn drop_first(&mut self, stanzas: usize) {
+        for known in self.queue.drain(..stanzas) {
             self.bytes -= known.stanza.len();
         }
-        self.acknowledged = handled;
-        self.asking = false;
+        // The queue is bounded far below 2³².
+        self.acknowledged = self.acknowledged.wrapping_add(stanzas as u32);
         if self.queue.is_empty() {
             self.queue.shrink_to(ROOM_KEPT);
         }
-        Ok(())
+    }
+
+    /// Some libraries do not count all stanzas (@xmpp/client 0.14 leaves out
+    /// results): what is overdue for many answers would never leave the queue.
+    fn judge_answer(&mut self) {
+        let (sent, answers) = self.overdue;
+        let missing = sent.wrapping_sub(self.acknowledged);
+        if missing == 0 || missing as usize > self.queue.len() {
+            self.overdue = (self.sent(), 0);
+        } else if answers + 1 < ANSWERS {
+            self.overdue = (sent, answers + 1);
+        } else {
+            self.drop_first(missing as usize);
+            self.uncounted = self.uncounted.wrapping_add(missing);
+            self.overdue = (self.sent(), 0);
+        }
     }
 
     /// Our stanzas, modulo 2³².
@@ -135,10 +174,9 @@ impl Ledger {
         !self.asking && !self.queue.is_empty() && self.asked_at != self.sent()
     }
 
-    /// Whether the client has said of everything that it has it. Some libraries
-    /// do not count all stanzas (@xmpp/client 0.14 leaves out results): what
-    /// such a client has is known by its answer to a question that came last,
-    /// even if the number is too low, and what it did not count stays in `queue`.
+    /// Whether the client has said of everything that it has it. What a client
+    /// has that does not count all stanzas is known by its answer to a question
+    /// that came last, even if the number is too low.
     pub(super) fn is_settled(&self) -> bool {
         self.queue.is_empty() || !self.asking && self.asked_at == self.sent()
     }
@@ -194,6 +232,42 @@ mod tests {
         assert!(!ledger.wants_to_ask(), "no news, no question");
         ledger.move_on();
         assert!(ledger.wants_to_ask());
+    }
+
+    #[test]
+    fn what_a_client_never_counts_does_not_pile_up() {
+        let mut ledger = Ledger::starting_at(u32::MAX - 20, None);
+        let mut counted = u32::MAX - 20;
+        for round in 0..500 {
+            // One of two is counted.
+            ledger.send(stanza(round), Worth::Passing);
+            ledger.send(stanza(round), Worth::Sole);
+            counted = counted.wrapping_add(1);
+            ledger.ask();
+            ledger.acknowledge(counted).unwrap();
+            let waiting = ledger.waiting().0;
+            assert!(waiting <= 4 * ANSWERS as usize, "{waiting} in {round}");
+        }
+        // It mends its ways: nothing is waited for any more, nor is it too high.
+        for _ in 0..3 {
+            ledger.send(stanza(0), Worth::Sole);
+            ledger.ask();
+            ledger.acknowledge(ledger.sent()).unwrap();
+            assert_eq!(ledger.waiting(), (0, 0));
+        }
+        assert!(ledger.acknowledge(ledger.sent().wrapping_add(1)).is_err());
+    }
+
+    #[test]
+    fn an_honest_client_is_waited_for_however_late_it_is() {
+        let mut ledger = Ledger::new(None);
+        ledger.send(stanza(0), Worth::Sole);
+        for _ in 0..ANSWERS * 4 {
+            // It speaks up without being asked, and has got nothing yet.
+            ledger.acknowledge(0).unwrap();
+        }
+        assert_eq!(ledger.waiting().0, 1);
+        assert!(ledger.acknowledge(2).is_err());
     }
 
     #[test]
