@@ -13,15 +13,14 @@
 
 mod assembly;
 mod fault;
+mod input;
 mod namespaces;
 mod payload;
 
 pub use assembly::{Nonza, NonzaKind, Rejection};
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::{Buf as _, BytesMut};
 use rxml::error::EndOrError;
 use rxml::{NcName, Options, Parse as _, RawEvent, RawParser, WithOptions};
 
@@ -30,6 +29,7 @@ use crate::error::{StreamCondition, StreamError};
 use crate::limits::{Limits, StanzaLimits};
 use crate::stanza::{JABBER_CLIENT, Stanza};
 use assembly::{Assembly, Attribute};
+use input::Input;
 use namespaces::Scope;
 
 /// The tokeniser looks at all it is given whenever it finishes a piece of text,
@@ -83,7 +83,7 @@ impl StreamOpen {
 /// The decoder of one stream.
 #[derive(Debug)]
 pub struct Decoder {
-    input: BytesMut,
+    input: Input,
     parser: RawParser,
     limits: StanzaLimits,
     attribute_limit: usize,
@@ -99,9 +99,6 @@ pub struct Decoder {
     head: Option<(Option<NcName>, NcName)>,
     attributes: Vec<Attribute>,
     assembly: Assembly,
-    /// Bytes of each frame that are still in `input`, if there are frames: then
-    /// the root is ours, and no element goes on into the next one.
-    frames: Option<VecDeque<usize>>,
     ended: bool,
 }
 
@@ -121,7 +118,7 @@ impl Decoder {
     /// A decoder at the beginning of a stream, with the bounds before SASL.
     pub fn new(limits: &Limits) -> Self {
         Self {
-            input: BytesMut::new(),
+            input: Input::default(),
             parser: new_parser(limits.token_bytes),
             limits: limits.before_auth,
             attribute_limit: limits.attributes,
@@ -133,7 +130,6 @@ impl Decoder {
             head: None,
             attributes: Vec::new(),
             assembly: Assembly::default(),
-            frames: None,
             ended: false,
         }
     }
@@ -142,7 +138,7 @@ impl Decoder {
     /// XEP-0206), with the bounds before SASL.
     pub fn framed(limits: &Limits) -> Self {
         let mut decoder = Self {
-            frames: Some(VecDeque::new()),
+            input: Input::framed(),
             ..Self::new(limits)
         };
         decoder.restart();
@@ -152,18 +148,15 @@ impl Decoder {
     /// Takes bytes from the peer. They stay buffered until [`Self::next`].
     pub fn receive(&mut self, bytes: &[u8]) {
         if !self.ended {
-            self.input.extend_from_slice(bytes);
+            self.input.receive(bytes);
         }
     }
 
     /// Takes one or several complete elements, for a [framed](Self::framed)
     /// stream.
     pub fn receive_frame(&mut self, frame: &[u8]) {
-        if let Some(frames) = &mut self.frames
-            && !self.ended
-        {
-            self.input.extend_from_slice(frame);
-            frames.push_back(frame.len());
+        if !self.ended {
+            self.input.receive_frame(frame);
         }
     }
 
@@ -199,7 +192,7 @@ impl Decoder {
         self.head = None;
         self.attributes.clear();
         self.assembly = Assembly::default();
-        if self.frames.is_some() {
+        if self.input.is_framed() {
             self.enter_root();
         }
     }
@@ -215,20 +208,14 @@ impl Decoder {
 
     /// Forgets what was received and not looked at yet.
     pub fn discard(&mut self) {
-        self.input = BytesMut::new();
-        if let Some(frames) = &mut self.frames {
-            frames.clear();
-        }
+        self.input.clear();
     }
 
     /// Forgets all input, before and after this call.
     pub fn end(&mut self) {
         self.ended = true;
         self.restart();
-        self.input = BytesMut::new();
-        if let Some(frames) = &mut self.frames {
-            frames.clear();
-        }
+        self.input.clear();
     }
 
     /// The next event; `None` when more bytes are needed.
@@ -255,11 +242,11 @@ impl Decoder {
             }
             let budget = self.limits.bytes.saturating_sub(self.used_bytes);
             let length = self.input.len().min(budget).min(SLICE_BYTES);
-            let length = length.min(self.left_of_frame());
-            let mut rest = self.input.get(..length).unwrap_or_default();
+            let length = length.min(self.input.left_of_frame());
+            let mut rest = self.input.bytes().get(..length).unwrap_or_default();
             let outcome = self.parser.parse(&mut rest, false);
             let consumed = length - rest.len();
-            self.consume(consumed);
+            self.input.consume(consumed);
             self.used_bytes += consumed;
             match outcome {
                 Ok(Some(event)) => {
@@ -268,7 +255,7 @@ impl Decoder {
                     }
                 }
                 Ok(None) => break,
-                Err(EndOrError::NeedMoreData) if self.left_of_frame() == 0 => {
+                Err(EndOrError::NeedMoreData) if self.input.left_of_frame() == 0 => {
                     return Err(StreamCondition::NotWellFormed.into());
                 }
                 Err(EndOrError::NeedMoreData) if self.input.is_empty() => return Ok(None),
@@ -284,50 +271,21 @@ impl Decoder {
         Ok(None)
     }
 
-    /// How much may be looked at before something has to be complete.
-    fn left_of_frame(&self) -> usize {
-        let current = self.frames.as_ref().and_then(VecDeque::front);
-        current.copied().unwrap_or(usize::MAX)
-    }
-
-    /// The next frame is due: what came before is complete.
-    fn begin_frame(&mut self) {
-        if let Some(frames) = &mut self.frames {
-            while frames.front() == Some(&0) {
-                frames.pop_front();
-            }
-        }
-    }
-
-    /// Takes `bytes` off the input, across frames if they are between elements.
-    fn consume(&mut self, mut bytes: usize) {
-        self.input.advance(bytes);
-        let Some(frames) = &mut self.frames else {
-            return;
-        };
-        while bytes > 0
-            && let Some(left) = frames.front_mut()
-        {
-            let now = bytes.min(*left);
-            *left -= now;
-            bytes -= now;
-            if bytes > 0 {
-                frames.pop_front();
-            }
-        }
-    }
-
     /// Drops whitespace between first-level elements (RFC 6120 §4.6.1); tells
     /// whether there is anything else.
     fn skip_between(&mut self) -> Result<bool, StreamError> {
         let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
-        let spaces = self.input.iter().take_while(|byte| blank(byte)).count();
-        self.consume(spaces);
-        self.begin_frame();
-        match self.input.first() {
+        let spaces = self
+            .input
+            .bytes()
+            .iter()
+            .take_while(|byte| blank(byte))
+            .count();
+        self.input.consume(spaces);
+        self.input.begin_frame();
+        match self.input.bytes().first() {
             None => {
-                // An idle stream keeps no buffer.
-                self.input = BytesMut::new();
+                self.input.release();
                 Ok(false)
             }
             Some(b'<') => Ok(true),
@@ -400,7 +358,7 @@ impl Decoder {
         self.resolve_attributes()?;
         let event = match self.stack.len() {
             0 => Some(self.open_stream(&namespace, &name)?),
-            1 if *namespace == *FRAMING && self.frames.is_none() => {
+            1 if *namespace == *FRAMING && !self.input.is_framed() => {
                 return Err(StreamCondition::UnsupportedStanzaType.into());
             }
             1 => {
