@@ -1,10 +1,13 @@
 //! A plugin that does what a plugin must not do; for tests of the sandbox.
 //!
 //! The username of a `fetch`, or the path of an HTTP request, chooses the
-//! deed. What it saw of the host comes back in the text of
-//! `fetch-error.malformed`, or as the body of the response.
+//! deed, unless one is written into the component ([`every_call`]). What it saw
+//! of the host comes back in the text of `fetch-error.malformed`, or as the body
+//! of the response.
 
 use std::hint::black_box;
+
+mod every_call;
 
 mod bindings {
     #![allow(missing_docs, unsafe_code)]
@@ -30,7 +33,12 @@ struct Plugin;
 
 impl roster::Guest for Plugin {
     async fn fetch(username: String, _known: Option<String>) -> Result<Fetched, FetchError> {
-        let (deed, rest) = username.split_once(' ').unwrap_or((&username, ""));
+        let (deed, rest) = match every_call::deed() {
+            "" => username.split_once(' ').unwrap_or((&username, "")),
+            "trap-handle" => ("honest", ""),
+            "asks" => ("asks", &*username),
+            deed => (deed, ""),
+        };
         match deed {
             "honest" => Ok(list(vec![contact("marie@example.test")])),
             "trap" => trap(),
@@ -61,6 +69,12 @@ impl roster::Guest for Plugin {
                 let outcomes = rosters::refresh(vec!["john".to_owned()]).await;
                 said(format!("{:?}", outcomes[0].result))
             }
+            "asks" => asks(rest).await,
+            "malformed" => said("as always".to_owned()),
+            "slow" => {
+                std::thread::sleep(std::time::Duration::from_millis(300));
+                Ok(list(vec![contact("marie@example.test")]))
+            }
             "get" => get(rest).await,
             "send" => send(rest).await,
             "header" => header(rest).await,
@@ -72,6 +86,11 @@ impl roster::Guest for Plugin {
 impl handler::Guest for Plugin {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
         let path = request.get_path_with_query().unwrap_or_default();
+        match every_call::deed() {
+            "" => {}
+            "trap-handle" => trap(),
+            _ => return Ok(refresh(request, &path).await),
+        }
         match path.as_str() {
             "/trap" => trap(),
             "/spin" => spin(),
@@ -186,6 +205,49 @@ fn lie() -> Fetched {
     list(vec![contact(""), contact("a\0b@example.test"), named])
 }
 
+/// One contact, if the app answers for this user as it should.
+async fn asks(username: &str) -> Result<Fetched, FetchError> {
+    let path = format!("/contacts/{username}");
+    let request = request(Method::Get, &origin(), &path, Fields::new());
+    match client::send(request).await.map(|it| it.get_status_code()) {
+        Ok(200) => Ok(list(vec![contact("marie@example.test")])),
+        Ok(status) => Err(FetchError::Status(status)),
+        Err(_) => Err(FetchError::Unavailable),
+    }
+}
+
+/// Refreshes whom the path or the body names, and answers as the built-in
+/// plugin does. The body is taken for the list that it should be: every other
+/// piece between quotation marks is a name.
+async fn refresh(request: Request, path: &str) -> Response {
+    let names: Vec<String> = match path.strip_prefix("/roster_admin/refresh/") {
+        Some(name) => vec![name.to_owned()],
+        None => {
+            let body = body(request).await;
+            let pieces = body.split('"').skip(1).step_by(2);
+            pieces.map(str::to_owned).collect()
+        }
+    };
+    let outcomes = rosters::refresh(names).await;
+    let errors = outcomes.iter().filter(|it| it.result.is_err()).count();
+    let updated = outcomes.len() - errors;
+    let status = if errors > 0 && updated == 0 {
+        "error"
+    } else {
+        "ok"
+    };
+    let summary = format!(
+        "{{\"status\":\"{status}\",\"message\":\"done\",\"updated\":{updated},\"errors\":{errors}}}"
+    );
+    response(summary.into_bytes())
+}
+
+async fn body(request: Request) -> String {
+    let (_, read) = wit_future::new(|| Ok(()));
+    let (stream, _end) = Request::consume_body(request, read);
+    String::from_utf8(stream.collect().await).unwrap_or_default()
+}
+
 /// `GET` of a path of the configured origin; the status comes back.
 async fn get(path: &str) -> Result<Fetched, FetchError> {
     let request = request(Method::Get, &origin(), path, Fields::new());
@@ -246,8 +308,15 @@ async fn header(words: &str) -> Result<Fetched, FetchError> {
     }
 }
 
+/// Where the app is: as a test of the sandbox says, or as the URL of rosters.
 fn origin() -> String {
-    config::get("authority").ok().flatten().unwrap_or_default()
+    let get = |key: &str| config::get(key).ok().flatten();
+    let from_url = || {
+        let url = get("http_roster_url")?;
+        let rest = url.split("://").nth(1)?;
+        Some(rest.split('/').next()?.to_owned())
+    };
+    get("authority").or_else(from_url).unwrap_or_default()
 }
 
 fn request(method: Method, authority: &str, path: &str, headers: Fields) -> Request {

@@ -9,7 +9,7 @@ use muster_plugin::{HandleError, Limits, Plugin, PluginFault};
 use crate::backend::Backend;
 use crate::host::{builtin, hostile, quick};
 
-async fn send(
+pub(crate) async fn send(
     plugin: &Plugin,
     method: &str,
     path: &str,

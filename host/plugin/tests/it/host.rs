@@ -1,8 +1,6 @@
 //! Loading plugins for tests.
 
-use std::path::Path;
 use std::pin::Pin;
-use std::process::Command;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -17,27 +15,6 @@ use crate::backend::Backend;
 pub(crate) fn engine() -> &'static Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     ENGINE.get_or_init(|| Engine::new(&EngineConfig::default()).unwrap())
-}
-
-/// The hostile component, built once.
-pub(crate) fn hostile_component() -> &'static [u8] {
-    static COMPONENT: OnceLock<Vec<u8>> = OnceLock::new();
-    COMPONENT.get_or_init(|| {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        // A target directory of its own: the outer cargo may hold the other.
-        let target = root.join("target/hostile");
-        let built = Command::new(env!("CARGO"))
-            .current_dir(&root)
-            .args(["build", "--quiet", "--package", "muster-hostile"])
-            .args(["--target", "wasm32-wasip2", "--profile", "guest"])
-            .arg("--target-dir")
-            .arg(&target)
-            .env_remove("RUSTFLAGS")
-            .status()
-            .unwrap();
-        assert!(built.success(), "the hostile plugin does not compile");
-        std::fs::read(target.join("wasm32-wasip2/guest/muster_hostile.wasm")).unwrap()
-    })
 }
 
 /// Answers every entry as an online user with one new contact.
@@ -87,7 +64,7 @@ pub(crate) async fn builtin(backend: &Backend, limits: Limits) -> Plugin {
 
 pub(crate) async fn hostile(backend: &Backend, limits: Limits) -> Plugin {
     let settings = settings(backend, limits);
-    Plugin::load(engine(), hostile_component(), settings)
+    Plugin::load(engine(), muster_test_plugins::hostile(), settings)
         .await
         .unwrap()
 }

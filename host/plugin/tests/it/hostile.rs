@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use muster_plugin::{EgressPolicy, FetchError, Fetched, Limits, Plugin, PluginFault};
 
 use crate::backend::Backend;
-use crate::host::{engine, hostile, hostile_component, quick, seen, settings};
+use crate::host::{engine, hostile, quick, seen, settings};
 
 /// Small enough to be reached quickly.
 fn small() -> Limits {
@@ -194,7 +194,7 @@ async fn a_name_that_resolves_to_loopback_is_not_dialled() {
     settings.egress = policy;
     let authority = format!("{name}:{}", backend.address.port());
     settings.config = vec![("authority".to_owned(), authority)];
-    let plugin = Plugin::load(engine(), hostile_component(), settings)
+    let plugin = Plugin::load(engine(), muster_test_plugins::hostile(), settings)
         .await
         .unwrap();
     let seen = seen(&plugin, "send GET http ORIGIN /").await;

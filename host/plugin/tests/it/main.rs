@@ -10,6 +10,7 @@
 )]
 
 mod backend;
+mod every_call;
 mod fetch;
 mod handle;
 mod host;
