@@ -16,7 +16,6 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,9 +24,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use muster_plugin::{
-    EgressPolicy, Engine, EngineConfig, Limits, Outcome, Plugin, Refresher, Settings,
-};
+use muster_plugin::{EgressPolicy, Engine, EngineConfig, Limits, Plugin, Settings};
 
 const FETCHES: usize = 4_000;
 const AT_ONCE: usize = 32;
@@ -91,15 +88,6 @@ async fn native(address: SocketAddr, contacts: usize) -> (Duration, Duration) {
 }
 
 async fn sandbox(address: SocketAddr, contacts: usize, workers: usize) -> (Duration, Duration) {
-    struct Nobody;
-    impl Refresher for Nobody {
-        fn refresh(
-            &self,
-            _: Vec<String>,
-        ) -> Pin<Box<dyn Future<Output = Vec<Outcome>> + Send + '_>> {
-            Box::pin(async { Vec::new() })
-        }
-    }
     let url = format!("http://{address}/contacts/%s");
     let settings = Settings {
         name: "example.test".to_owned(),
@@ -109,7 +97,6 @@ async fn sandbox(address: SocketAddr, contacts: usize, workers: usize) -> (Durat
             workers,
             ..Limits::default()
         },
-        refresher: Arc::new(Nobody),
     };
     let engine = Engine::new(&EngineConfig::default()).unwrap();
     let plugin = Plugin::load(&engine, muster_builtin::COMPONENT, settings).await;

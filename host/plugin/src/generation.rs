@@ -16,7 +16,6 @@ use crate::guest_log::GuestLog;
 use crate::inspect::inspect;
 use crate::linker;
 use crate::outbound::Outbound;
-use crate::refresh::Refresher;
 use crate::settings::{Limits, Settings};
 use crate::solo;
 use crate::store::StoreState;
@@ -39,7 +38,6 @@ pub(crate) struct Shared {
     pub(crate) pre: PluginPre<StoreState>,
     pub(crate) config: Arc<[(String, String)]>,
     pub(crate) limits: Arc<Limits>,
-    pub(crate) refresher: Arc<dyn Refresher>,
     pub(crate) outbound: Arc<Outbound>,
     pub(crate) log: Arc<GuestLog>,
     pub(crate) meter: Meter,
@@ -72,7 +70,6 @@ impl Generation {
             engine: engine.clone(),
             pre,
             config: settings.config.into(),
-            refresher: settings.refresher,
             outbound,
             log: GuestLog::new(&settings.name),
             meter,

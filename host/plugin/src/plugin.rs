@@ -1,5 +1,6 @@
 //! The plugin of one virtual host, as the server sees it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -12,6 +13,7 @@ use crate::accept;
 use crate::engine::Engine;
 use crate::error::LoadError;
 use crate::generation::Generation;
+use crate::refresh::Refresher;
 use crate::roster::{FetchError, Fetched, HandleError, PluginFault};
 use crate::settings::Settings;
 use crate::solo::{self, Answer};
@@ -86,15 +88,37 @@ impl Plugin {
 
     /// Hands an HTTP request to the plugin, in a store of its own. The path
     /// and the query of the URI count; its scheme and authority are what the
-    /// plugin sees as its own address.
+    /// plugin sees as its own address. `refresher` answers what this one
+    /// request asks of the host.
+    ///
+    /// Answers within [`crate::Limits::handle_call`].
     ///
     /// # Errors
     /// [`HandleError`]; what the plugin had asked for until then was done.
-    pub async fn handle(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HandleError> {
+    pub async fn handle(
+        &self,
+        request: Request<Bytes>,
+        refresher: Arc<dyn Refresher>,
+    ) -> Result<Response<Bytes>, HandleError> {
+        let limit = self.current.load().shared.limits.handle_call;
+        self.handle_within(limit, request, refresher).await
+    }
+
+    /// The same with a time of the caller's choice, for work that nobody
+    /// waits for at the other end of a connection.
+    ///
+    /// # Errors
+    /// As [`Plugin::handle`].
+    pub async fn handle_within(
+        &self,
+        limit: Duration,
+        request: Request<Bytes>,
+        refresher: Arc<dyn Refresher>,
+    ) -> Result<Response<Bytes>, HandleError> {
         let generation = self.current.load_full();
         let started = Instant::now();
         let span = tracing::debug_span!("call", op = "handle", generation = generation.number);
-        let result = solo::handle(&generation.shared, request)
+        let result = solo::handle(&generation.shared, limit, request, refresher)
             .instrument(span)
             .await;
         let outcome = handle_label(&result);

@@ -8,7 +8,11 @@ use std::pin::Pin;
 
 use crate::roster::FetchError;
 
-/// The host's side of a refresh: fetches, compares, pushes.
+/// The host's side of the refreshes that one request asks for: fetches,
+/// compares, pushes.
+///
+/// One for each [`crate::Plugin::handle`], so that the host knows for whom it
+/// works and can explain what it did, whatever the plugin answers.
 pub trait Refresher: Send + Sync + 'static {
     /// Refreshes the rosters of `usernames` (at most
     /// [`crate::Limits::refresh_usernames`], each as the plugin gave it) and

@@ -1,11 +1,9 @@
 //! What the operator decides about one virtual host's plugin.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::egress::EgressPolicy;
-use crate::refresh::Refresher;
 
 /// Everything that loading a plugin for one virtual host needs.
 #[derive(Clone)]
@@ -18,8 +16,6 @@ pub struct Settings {
     pub egress: EgressPolicy,
     /// What the plugin may use.
     pub limits: Limits,
-    /// Who answers `rosters.refresh`.
-    pub refresher: Arc<dyn Refresher>,
 }
 
 impl fmt::Debug for Settings {

@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -21,6 +22,7 @@ use wasmtime_wasi_http::p3::{Request as GuestRequest, bindings::http::types::Err
 use crate::error::LoadError;
 use crate::generation::Shared;
 use crate::outbound;
+use crate::refresh::Refresher;
 use crate::roster::{HandleError, PluginFault};
 use crate::store::{self, Purpose, StoreState};
 use crate::turn::{Turn, metered};
@@ -38,10 +40,7 @@ pub(crate) struct Instance {
 impl Instance {
     /// Instantiates the plugin.
     pub(crate) async fn new(shared: &Shared, purpose: Purpose) -> wasmtime::Result<Self> {
-        shared.meter.store(match purpose {
-            Purpose::Fetch => "fetch",
-            Purpose::Handle => "handle",
-        });
+        shared.meter.store(purpose.label());
         let (mut store, turn) = store::new(shared, purpose);
         let guest = metered(&turn, shared.pre.instantiate_async(&mut store)).await?;
         Ok(Self { store, guest, turn })
@@ -85,18 +84,19 @@ pub(crate) async fn fetch(
     })
 }
 
-/// One HTTP request, alone and within its deadline.
+/// One HTTP request, alone and within `limit`.
 pub(crate) async fn handle(
     shared: &Shared,
+    limit: Duration,
     request: Request<Bytes>,
+    refresher: Arc<dyn Refresher>,
 ) -> Result<Response<Bytes>, HandleError> {
     let _slot = shared
         .handle_slots
         .try_acquire()
         .map_err(|_| HandleError::Overloaded)?;
-    let limit = shared.limits.handle_call;
     let deadline = Instant::now() + limit;
-    tokio::time::timeout_at(deadline, answer(shared, request))
+    tokio::time::timeout_at(deadline, answer(shared, request, refresher))
         .await
         .unwrap_or_else(|_| {
             shared.meter.trap(PluginFault::Stuck);
@@ -104,8 +104,12 @@ pub(crate) async fn handle(
         })
 }
 
-async fn answer(shared: &Shared, request: Request<Bytes>) -> Result<Response<Bytes>, HandleError> {
-    let mut instance = Instance::new(shared, Purpose::Handle)
+async fn answer(
+    shared: &Shared,
+    request: Request<Bytes>,
+    refresher: Arc<dyn Refresher>,
+) -> Result<Response<Bytes>, HandleError> {
+    let mut instance = Instance::new(shared, Purpose::Handle(refresher))
         .await
         .map_err(|_| HandleError::Plugin(PluginFault::Instantiate))?;
     let guest = &instance.guest;

@@ -20,10 +20,20 @@ use crate::turn::{self, Turn, TurnExceeded};
 
 /// What a store is for. A `fetch` that could ask for a refresh could call
 /// itself for ever, so only `handle` may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Fetch,
-    Handle,
+    /// With the one who answers what the request asks of the host.
+    Handle(Arc<dyn Refresher>),
+}
+
+impl Purpose {
+    /// Its name in metrics.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Purpose::Fetch => "fetch",
+            Purpose::Handle(_) => "handle",
+        }
+    }
 }
 
 /// The host's data in a store.
@@ -53,7 +63,10 @@ pub(crate) fn new(shared: &Shared, purpose: Purpose) -> (Store<StoreState>, Arc<
         gate: Gate::new(Arc::clone(&shared.outbound)),
         table,
         config: Arc::clone(&shared.config),
-        refresher: (purpose == Purpose::Handle).then(|| Arc::clone(&shared.refresher)),
+        refresher: match purpose {
+            Purpose::Fetch => None,
+            Purpose::Handle(refresher) => Some(refresher),
+        },
         limits: Arc::clone(limits),
         resources: Resources {
             memory_left: limits.memory_bytes,

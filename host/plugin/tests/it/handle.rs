@@ -1,5 +1,6 @@
 //! HTTP requests into plugins.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,7 +8,7 @@ use http::{Request, Response};
 use muster_plugin::{HandleError, Limits, Plugin, PluginFault};
 
 use crate::backend::Backend;
-use crate::host::{builtin, hostile, quick};
+use crate::host::{Refreshing, builtin, hostile, quick};
 
 pub(crate) async fn send(
     plugin: &Plugin,
@@ -22,7 +23,7 @@ pub(crate) async fn send(
         .header("authorization", "Bearer secret")
         .body(Bytes::copy_from_slice(body.as_bytes()))
         .unwrap();
-    plugin.handle(request).await
+    plugin.handle(request, Arc::new(Refreshing)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

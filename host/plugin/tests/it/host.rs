@@ -51,7 +51,6 @@ pub(crate) fn settings(backend: &Backend, limits: Limits) -> Settings {
         ],
         egress: EgressPolicy::for_url(&url).unwrap(),
         limits,
-        refresher: Arc::new(Refreshing),
     }
 }
 

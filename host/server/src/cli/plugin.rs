@@ -2,14 +2,11 @@
 //! host.
 
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use muster_plugin::{
-    EgressPolicy, Engine, EngineConfig, Inspection, Limits, LoadError, Outcome, Plugin, Refresher,
-    Settings, inspect,
+    EgressPolicy, Engine, EngineConfig, Inspection, Limits, LoadError, Plugin, Settings, inspect,
 };
 use serde_json::json;
 
@@ -109,23 +106,10 @@ async fn load(component: &[u8]) -> Result<(), LoadError> {
             workers: 1,
             ..Limits::default()
         },
-        refresher: Arc::new(Nobody),
     };
     let plugin = Plugin::load(&engine, component, settings).await?;
     plugin.shutdown(Duration::ZERO).await;
     Ok(())
-}
-
-/// Where no roster is, none is refreshed.
-struct Nobody;
-
-impl Refresher for Nobody {
-    fn refresh(
-        &self,
-        _usernames: Vec<String>,
-    ) -> Pin<Box<dyn Future<Output = Vec<Outcome>> + Send + '_>> {
-        Box::pin(std::future::ready(Vec::new()))
-    }
 }
 
 fn as_json(file: &str, inspection: &Inspection, refused: Option<String>) -> serde_json::Value {

@@ -20,6 +20,7 @@ use super::body::{self, BodyFault};
 use super::{HttpState, answer};
 use crate::hosts::VirtualHost;
 use crate::limit::Limit;
+use crate::rosters::RefreshCall;
 
 /// Who may call: the digests of the operator's tokens.
 pub(crate) struct Tokens {
@@ -102,11 +103,17 @@ pub(crate) async fn handle(State(state): State<Arc<HttpState>>, request: Request
     // The plugin sees the request, never the credentials.
     head.headers.remove(header::AUTHORIZATION);
     head.headers.remove(header::COOKIE);
-    hand_over(&host, http::Request::from_parts(head, body)).await
+    hand_over(&state, &host, http::Request::from_parts(head, body)).await
 }
 
-async fn hand_over(host: &VirtualHost, request: http::Request<Bytes>) -> Response {
-    match host.plugin.handle(request).await {
+async fn hand_over(
+    state: &HttpState,
+    host: &VirtualHost,
+    request: http::Request<Bytes>,
+) -> Response {
+    let domain = host.domain.clone();
+    let refresh = RefreshCall::new(Arc::clone(&state.rosters), domain, state.refresh);
+    match host.plugin.handle(request, Arc::new(refresh)).await {
         Ok(response) => {
             metrics::counter!("muster_admin_requests_total", "outcome" => "answered").increment(1);
             // The host has refused a body that is too large before; what the

@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 
 pub(crate) use self::exchange::Watcher;
 use self::flight::{Boarding, Landed, Turn};
-pub(crate) use self::refresh::RefreshPort;
+pub(crate) use self::refresh::{RefreshCall, RefreshTerms};
 use self::source::Answer;
 pub(crate) use self::source::{Source, SourceError};
 pub(crate) use self::user::User;

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -19,43 +19,48 @@ use super::flight::Landed;
 use super::{Rosters, SourceError};
 use crate::config::Limits;
 
-/// What the plugin of one virtual host calls. Made before the rosters, which
-/// need the plugin; connected once they are there.
-pub(crate) struct RefreshPort {
-    domain: DomainPart,
+/// What one request may ask for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RefreshTerms {
+    /// Entries that are worked on at once.
     concurrency: usize,
     /// Time for all entries of a refresh; what is not done by then is refused,
     /// so that the plugin is left the time to answer.
     budget: Duration,
-    rosters: OnceLock<Weak<Rosters>>,
 }
 
-impl RefreshPort {
-    /// The port of `domain`'s plugin.
-    pub(crate) fn new(domain: DomainPart, limits: &Limits) -> RefreshPort {
-        RefreshPort {
-            domain,
+impl RefreshTerms {
+    /// As the configuration has it.
+    pub(crate) fn of(limits: &Limits) -> RefreshTerms {
+        RefreshTerms {
             concurrency: limits.refresh.concurrency.max(1),
             budget: limits.plugin.handle_timeout.mul_f64(0.9),
-            rosters: OnceLock::new(),
+        }
+    }
+}
+
+/// What the plugin calls while it handles one request.
+pub(crate) struct RefreshCall {
+    rosters: Arc<Rosters>,
+    domain: DomainPart,
+    terms: RefreshTerms,
+}
+
+impl RefreshCall {
+    /// For one request to the plugin of `domain`.
+    pub(crate) fn new(
+        rosters: Arc<Rosters>,
+        domain: DomainPart,
+        terms: RefreshTerms,
+    ) -> RefreshCall {
+        RefreshCall {
+            rosters,
+            domain,
+            terms,
         }
     }
 
-    /// Connects the port; until then every refresh is refused as overloaded.
-    pub(crate) fn connect(&self, rosters: &Arc<Rosters>) {
-        // A second connection would be a fault of the wiring, and is ignored.
-        let _ = self.rosters.set(Arc::downgrade(rosters));
-    }
-
     async fn run(&self, usernames: Vec<String>) -> Vec<Outcome> {
-        let Some(rosters) = self.rosters.get().and_then(Weak::upgrade) else {
-            let refused = |username| Outcome {
-                username,
-                online: false,
-                result: Err(Failure::Overloaded),
-            };
-            return usernames.into_iter().map(refused).collect();
-        };
         // Entries that name the same account share one fetch.
         let accounts: Vec<Option<BareJid>> = usernames
             .iter()
@@ -64,14 +69,14 @@ impl RefreshPort {
         let mut distinct: Vec<BareJid> = accounts.iter().flatten().cloned().collect();
         distinct.sort_unstable();
         distinct.dedup();
-        let deadline = Instant::now() + self.budget;
-        let rosters = &rosters;
+        let deadline = Instant::now() + self.terms.budget;
+        let rosters = &self.rosters;
         let refreshes = distinct.into_iter().map(|account| async move {
             let refreshed = timeout_at(deadline, rosters.refresh(&account)).await;
             (account, refreshed.ok())
         });
         let refreshed: HashMap<BareJid, Option<(bool, Landed)>> = stream::iter(refreshes)
-            .buffer_unordered(self.concurrency)
+            .buffer_unordered(self.terms.concurrency)
             .collect()
             .await;
         let outcomes = usernames
@@ -93,7 +98,7 @@ impl RefreshPort {
     }
 }
 
-impl Refresher for RefreshPort {
+impl Refresher for RefreshCall {
     fn refresh(
         &self,
         usernames: Vec<String>,

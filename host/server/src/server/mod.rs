@@ -183,6 +183,8 @@ impl HttpSide {
     ) {
         let state = HttpState {
             hosts: Arc::clone(&services.hosts),
+            rosters: Arc::clone(&services.rosters),
+            refresh: services.refresh,
             tokens: self.tokens,
             limits: self.limits,
             metrics: metrics.clone(),

@@ -1,18 +1,14 @@
 //! The plugin of each virtual host, as the configuration wants it.
 
-use std::sync::Arc;
-
 use muster_plugin::{EgressPolicy, Engine, Plugin, Settings};
 
 use super::StartError;
 use crate::config::{self, PluginSource};
-use crate::rosters::RefreshPort;
 
 pub(super) async fn load(
     engine: &Engine,
     host: &config::VirtualHost,
     limits: &config::Limits,
-    port: Arc<RefreshPort>,
 ) -> Result<Plugin, StartError> {
     let domain = &host.domain;
     let url = &host.roster.http_roster_url;
@@ -42,7 +38,6 @@ pub(super) async fn load(
         ],
         egress,
         limits: plugin_limits(limits),
-        refresher: port,
     };
     let loaded = match &host.roster.plugin {
         PluginSource::Builtin => Plugin::load(engine, muster_builtin::COMPONENT, settings).await,

@@ -21,7 +21,7 @@ use crate::mailbox::MailboxLimits;
 use crate::offline::Offline;
 use crate::presence::Presences;
 use crate::resumption::{ResumptionLimits, Resumptions};
-use crate::rosters::{RefreshPort, Rosters, Source};
+use crate::rosters::{RefreshTerms, Rosters, Source};
 use crate::router::Router;
 use crate::services::Services;
 use crate::sessions::Sessions;
@@ -39,17 +39,14 @@ pub(super) async fn services(config: Config, tasks: TaskTracker) -> Result<Servi
     getrandom::fill(&mut *secret).map_err(StartError::Entropy)?;
     let mut hosts = Vec::new();
     let mut sources = HashMap::new();
-    let mut ports = Vec::new();
     for host in config.virtual_hosts {
-        let port = Arc::new(RefreshPort::new(host.domain.clone(), &limits));
-        let plugin = Arc::new(plugins::load(&engine, &host, &limits, Arc::clone(&port)).await?);
+        let plugin = Arc::new(plugins::load(&engine, &host, &limits).await?);
         let source = Source::new(
             Arc::clone(&plugin),
             limits.refresh.concurrency,
             limits.backend.contacts,
         );
         sources.insert(host.domain.clone(), Arc::new(source));
-        ports.push(port);
         hosts.push(VirtualHost {
             domain: host.domain,
             auth: Authenticator::new(host.auth, secret.clone(), limits.xmpp.login_token_bytes),
@@ -74,9 +71,6 @@ pub(super) async fn services(config: Config, tasks: TaskTracker) -> Result<Servi
     let hosts = Arc::new(Hosts::new(hosts));
     let sessions = Arc::new(Sessions::new(limits.xmpp.resources_per_user));
     let rosters = Arc::new(Rosters::new(Arc::clone(&sessions), sources));
-    for port in ports {
-        port.connect(&rosters);
-    }
     let router = Arc::new(Router::new(Arc::clone(&hosts), Arc::clone(&sessions)));
     let presences = Arc::new(Presences::new(
         Arc::clone(&sessions),
@@ -110,6 +104,7 @@ pub(super) async fn services(config: Config, tasks: TaskTracker) -> Result<Servi
         sessions,
         store,
         rosters,
+        refresh: RefreshTerms::of(&limits),
         router,
         presences,
         offline,
