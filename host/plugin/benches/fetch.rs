@@ -93,13 +93,15 @@ async fn sandbox(address: SocketAddr, contacts: usize, workers: usize) -> (Durat
         name: "example.test".to_owned(),
         config: vec![("http_roster_url".to_owned(), url.clone())],
         egress: EgressPolicy::for_url(&url).unwrap(),
+        verification: muster_plugin::Verification::default(),
         limits: Limits {
             workers,
             ..Limits::default()
         },
     };
     let engine = Engine::new(&EngineConfig::default()).unwrap();
-    let plugin = Plugin::load(&engine, muster_builtin::COMPONENT, settings).await;
+    let candidate = muster_plugin::Candidate::builtin(muster_builtin::COMPONENT);
+    let plugin = Plugin::load(&engine, candidate, settings).await;
     let plugin = Arc::new(plugin.unwrap());
     measure(move |_| {
         let plugin = Arc::clone(&plugin);

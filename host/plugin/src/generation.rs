@@ -1,33 +1,49 @@
-//! One version of a plugin: compiled, checked, and with all its calls need.
+//! One version of a plugin: its build, and worker stores that serve it.
 //!
 //! A call holds an `Arc<Generation>`; the last one that lets go closes the
-//! queue, and the worker stores end by themselves.
+//! queue, and the worker stores end by themselves. What outlives a generation
+//! (the client to the app, the counters, the bounds of the virtual host) is in
+//! [`Surroundings`]; which generation serves is decided in [`crate::swap`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use muster_plugin_bindings::v0_1::PluginPre;
 use tokio::sync::Semaphore;
-use wasmtime::component::{Component, InstancePre};
+use tokio::time::Instant;
 
+use crate::accept;
 use crate::engine::Engine;
 use crate::error::LoadError;
 use crate::guest_log::GuestLog;
-use crate::inspect::inspect;
-use crate::linker;
 use crate::outbound::Outbound;
+use crate::roster::{FetchError, Fetched, PluginFault};
 use crate::settings::{Limits, Settings};
-use crate::solo;
-use crate::store::StoreState;
+use crate::solo::{self, Answer};
+use crate::store::{Purpose, StoreState};
+use crate::swap::BuildStatus;
 use crate::telemetry::Meter;
 use crate::worker::Workers;
 
 /// Numbers generations over the life of the process, for logs.
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
+/// How much later than its deadline a call is given up from outside. A store
+/// answers those that it has begun at the deadline; so what is given up here
+/// has only waited, and is not the plugin's fault.
+const GRACE: Duration = Duration::from_millis(20);
+
+/// A component that was checked and compiled, and joined to the linker.
+pub(crate) struct Build {
+    pub(crate) status: BuildStatus,
+    pub(crate) pre: PluginPre<StoreState>,
+}
+
 /// One version of a plugin.
 pub(crate) struct Generation {
     pub(crate) number: u64,
+    pub(crate) build: Arc<Build>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) workers: Workers,
 }
@@ -41,58 +57,106 @@ pub(crate) struct Shared {
     pub(crate) outbound: Arc<Outbound>,
     pub(crate) log: Arc<GuestLog>,
     pub(crate) meter: Meter,
-    /// Stores that one call has for itself.
-    pub(crate) retry_slots: Semaphore,
-    pub(crate) handle_slots: Semaphore,
+    /// Stores that one call has for itself, of all generations together.
+    pub(crate) retry_slots: Arc<Semaphore>,
+    pub(crate) handle_slots: Arc<Semaphore>,
 }
 
-impl Generation {
-    /// Compiles and checks a component, tries a first instance and starts the
-    /// worker stores.
-    pub(crate) async fn load(
-        engine: &Engine,
-        component: &[u8],
-        settings: Settings,
-    ) -> Result<Self, LoadError> {
-        let limits = Arc::new(settings.limits.consistent());
-        inspect(component, limits.component_bytes)?.accept()?;
-        let bytes = component.to_vec();
-        let wasm = engine.wasm().clone();
-        // Compiling takes about half a second of CPU.
-        let pre = tokio::task::spawn_blocking(move || prepare(&wasm, &bytes))
-            .await
-            .map_err(|panic| LoadError::Compile(wasmtime::Error::new(panic)))??;
+/// What all generations of one virtual host's plugin have in common.
+pub(crate) struct Surroundings {
+    pub(crate) engine: Engine,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) meter: Meter,
+    config: Arc<[(String, String)]>,
+    outbound: Arc<Outbound>,
+    log: Arc<GuestLog>,
+    retry_slots: Arc<Semaphore>,
+    handle_slots: Arc<Semaphore>,
+}
 
+/// One question for one user's contacts.
+#[derive(Clone, Copy)]
+pub(crate) struct Call<'a> {
+    pub(crate) username: &'a str,
+    /// The validator of the list that the caller holds.
+    pub(crate) known: Option<&'a str>,
+    pub(crate) deadline: Instant,
+}
+
+impl Surroundings {
+    pub(crate) fn new(engine: &Engine, settings: Settings) -> Result<Self, LoadError> {
+        let limits = Arc::new(settings.limits.consistent());
         let meter = Meter::new(&settings.name);
-        let outbound = Outbound::new(settings.egress, Arc::clone(&limits), meter.clone())
-            .map_err(LoadError::Tls)?;
-        let shared = Arc::new(Shared {
-            engine: engine.clone(),
-            pre,
-            config: settings.config.into(),
-            outbound,
-            log: GuestLog::new(&settings.name),
-            meter,
-            retry_slots: Semaphore::new(limits.retry_calls),
-            handle_slots: Semaphore::new(limits.handle_calls),
-            limits,
-        });
-        solo::try_instance(&shared).await?;
+        let outbound = Outbound::new(settings.egress, Arc::clone(&limits), meter.clone());
         Ok(Self {
-            number: NEXT.fetch_add(1, Ordering::Relaxed),
-            workers: Workers::start(&shared),
-            shared,
+            engine: engine.clone(),
+            config: settings.config.into(),
+            outbound: outbound.map_err(LoadError::Tls)?,
+            log: GuestLog::new(&settings.name),
+            retry_slots: Arc::new(Semaphore::new(limits.retry_calls)),
+            handle_slots: Arc::new(Semaphore::new(limits.handle_calls)),
+            meter,
+            limits,
+        })
+    }
+
+    /// What stores of this build are made from.
+    pub(crate) fn around(&self, build: &Build) -> Arc<Shared> {
+        Arc::new(Shared {
+            engine: self.engine.clone(),
+            pre: build.pre.clone(),
+            config: Arc::clone(&self.config),
+            limits: Arc::clone(&self.limits),
+            outbound: Arc::clone(&self.outbound),
+            log: Arc::clone(&self.log),
+            meter: self.meter.clone(),
+            retry_slots: Arc::clone(&self.retry_slots),
+            handle_slots: Arc::clone(&self.handle_slots),
         })
     }
 }
 
-/// Compiles the component and joins it to the linker, which checks the types
-/// of imports and exports.
-fn prepare(engine: &wasmtime::Engine, bytes: &[u8]) -> Result<PluginPre<StoreState>, LoadError> {
-    let component = Component::from_binary(engine, bytes).map_err(LoadError::Compile)?;
-    let linker = linker::build(engine).map_err(LoadError::MismatchedImport)?;
-    let pre: InstancePre<_> = linker
-        .instantiate_pre(&component)
-        .map_err(LoadError::MismatchedImport)?;
-    PluginPre::new(pre).map_err(LoadError::MismatchedExport)
+impl Generation {
+    /// Starts worker stores for a build.
+    pub(crate) fn start(build: Arc<Build>, surroundings: &Surroundings) -> Arc<Self> {
+        let shared = surroundings.around(&build);
+        Arc::new(Self {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            workers: Workers::start(&shared),
+            build,
+            shared,
+        })
+    }
+
+    /// A fetch in this generation, and once more alone if its store died under
+    /// it. Answers by the deadline or a moment later.
+    ///
+    /// # Errors
+    /// As the caller of the plugin gets them, except that a call that had
+    /// begun and was not answered is [`PluginFault::Stuck`] here.
+    pub(crate) async fn fetch(&self, call: &Call<'_>) -> Result<Fetched, FetchError> {
+        let limit = call.deadline + GRACE;
+        match tokio::time::timeout_at(limit, self.fetch_or_retry(call)).await {
+            Ok(Ok(answer)) => accept::fetched(answer, &self.shared.limits),
+            Ok(Err(fault)) => Err(FetchError::Plugin(fault)),
+            Err(_) => Err(FetchError::Timeout),
+        }
+    }
+
+    /// The fault need not have been this call's, and a fetch changes nothing.
+    async fn fetch_or_retry(&self, call: &Call<'_>) -> Result<Answer, PluginFault> {
+        let first = self.workers.fetch(call.username, call.known, call.deadline);
+        match first.await {
+            Err(
+                PluginFault::Trap
+                | PluginFault::TurnLimit
+                | PluginFault::ResourceLimit
+                | PluginFault::StackOverflow,
+            ) => {
+                self.shared.meter.retry();
+                solo::fetch(&self.shared, Purpose::Fetch, call.username, call.known).await
+            }
+            answer => answer,
+        }
+    }
 }

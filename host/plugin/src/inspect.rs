@@ -5,6 +5,7 @@
 //! refused here, by name. Types are checked when the component is linked.
 
 use std::fmt;
+use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
 use wasmparser::{Parser, Payload};
@@ -234,6 +235,40 @@ impl Digest {
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
+
+    /// Its 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// Why a text is no digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not 64 hexadecimal digits")]
+pub struct DigestError;
+
+impl FromStr for Digest {
+    type Err = DigestError;
+
+    fn from_str(text: &str) -> Result<Self, DigestError> {
+        let digits: Option<Vec<u8>> = text
+            .chars()
+            .map(|digit| {
+                digit
+                    .to_digit(16)
+                    .and_then(|value| u8::try_from(value).ok())
+            })
+            .collect();
+        let digits = digits.ok_or(DigestError)?;
+        let pairs = digits.chunks_exact(2);
+        let bytes: Vec<u8> = pairs
+            .map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit))
+            .collect();
+        match bytes.try_into() {
+            Ok(bytes) if digits.len() == 64 => Ok(Self(bytes)),
+            _ => Err(DigestError),
+        }
+    }
 }
 
 impl fmt::Display for Digest {
@@ -310,5 +345,21 @@ mod tests {
             Digest::of(b"abc").to_string(),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
+    }
+
+    #[test]
+    fn a_digest_survives_its_text() {
+        let digest = Digest::of(b"abc");
+        assert_eq!(digest.to_string().parse(), Ok(digest));
+        assert_eq!(digest.to_string().to_uppercase().parse(), Ok(digest));
+        let text = digest.to_string();
+        for bad in [
+            "",
+            &text[..63],
+            &format!("{text}0"),
+            &text.replace('b', "g"),
+        ] {
+            assert_eq!(bad.parse::<Digest>(), Err(DigestError), "{bad}");
+        }
     }
 }

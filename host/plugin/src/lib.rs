@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+mod candidate;
 mod egress;
 mod engine;
 mod error;
@@ -27,18 +28,25 @@ mod plugin;
 mod refresh;
 mod roster;
 mod settings;
+mod signature;
 mod solo;
 mod store;
+mod swap;
 mod telemetry;
 mod turn;
 mod worker;
 
+pub use candidate::{Candidate, CandidateSource, signature_path};
 pub use egress::{Admitted, Denial, EgressPolicy, Origin, OriginError, OriginScheme};
 pub use engine::{Engine, EngineConfig, EngineError};
-pub use error::LoadError;
-pub use inspect::{Capability, Digest, Import, Inspection, inspect};
+pub use error::{CompilerError, LoadError, RollbackError};
+pub use inspect::{Capability, Digest, DigestError, Import, Inspection, inspect};
 pub use plugin::Plugin;
 pub use refresh::{Changes, Failure, Outcome, Refresher};
 pub use roster::{Contact, FetchError, Fetched, HandleError, PluginFault, Subscription};
 pub use settings::{Limits, Settings};
+pub use signature::{KeyError, PublicKey, SecretKey, Signature};
+pub use swap::{
+    BuildStatus, Phase, Refusal, RollbackCause, RolledBack, Status, Swapped, Verification,
+};
 pub use telemetry::describe_metrics;

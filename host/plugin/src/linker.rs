@@ -122,6 +122,7 @@ impl rosters::HostWithStore<StoreState> for Rosters {
         // The store is not held while the host fetches and pushes.
         let (refresher, limit) = accessor.with(|mut access| {
             let state = access.get();
+            state.refreshed = true;
             (state.refresher.clone(), state.limits.refresh_usernames)
         });
         let refused = || usernames.iter().cloned().map(Outcome::overloaded).collect();

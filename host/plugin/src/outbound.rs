@@ -250,12 +250,30 @@ fn rebuilt_headers() -> [HeaderName; 3] {
 
 /// The hook of `wasi:http` in one store.
 pub(crate) struct Gate {
-    outbound: Arc<Outbound>,
+    /// `None` if no request may leave.
+    outbound: Option<Arc<Outbound>>,
+    used: bool,
 }
 
 impl Gate {
     pub(crate) fn new(outbound: Arc<Outbound>) -> Self {
-        Self { outbound }
+        Self {
+            outbound: Some(outbound),
+            used: false,
+        }
+    }
+
+    /// One that refuses everything.
+    pub(crate) fn shut() -> Self {
+        Self {
+            outbound: None,
+            used: false,
+        }
+    }
+
+    /// Whether the guest has made a request.
+    pub(crate) fn was_used(&self) -> bool {
+        self.used
     }
 }
 
@@ -283,8 +301,10 @@ impl WasiHttpHooks for Gate {
     ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Finished), Error>> + Send> {
         // The guest's own timeouts are not needed: ours is shorter than any
         // that would matter, and a guest cannot lengthen it.
-        let outbound = Arc::clone(&self.outbound);
+        self.used = true;
+        let outbound = self.outbound.clone();
         Box::new(async move {
+            let outbound = outbound.ok_or(Error::HttpRequestDenied)?;
             let response = outbound.send(request).await?;
             Ok((response, Box::new(std::future::ready(Ok(()))) as Finished))
         })

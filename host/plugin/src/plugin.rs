@@ -3,86 +3,189 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use crate::accept;
+use crate::candidate::Candidate;
 use crate::engine::Engine;
-use crate::error::LoadError;
-use crate::generation::Generation;
+use crate::error::{LoadError, RollbackError};
+use crate::generation::{Call, Generation, Surroundings};
+use crate::inspect::Digest;
 use crate::refresh::Refresher;
 use crate::roster::{FetchError, Fetched, HandleError, PluginFault};
 use crate::settings::Settings;
-use crate::solo::{self, Answer};
+use crate::solo::Errand;
+use crate::swap::{self, Line, Occasion, Refusal, Status, Swapped, Verification};
 
 /// The plugin of one virtual host.
 ///
 /// Calls run in the generation that is current when they begin.
 pub struct Plugin {
-    name: String,
-    current: ArcSwap<Generation>,
+    surroundings: Surroundings,
+    verification: Arc<Verification>,
+    line: Arc<Line>,
+    /// One swap at a time. Calls and rollbacks do not wait for it.
+    swapping: tokio::sync::Mutex<()>,
 }
 
 impl std::fmt::Debug for Plugin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Plugin")
-            .field("name", &self.name)
-            .field("generation", &self.current.load().number)
+            .field("name", &self.surroundings.meter.vhost())
+            .field("generation", &self.line.current().number)
             .finish_non_exhaustive()
     }
 }
 
 impl Plugin {
-    /// Compiles a component, checks what it imports and exports, tries one
-    /// instance and starts its worker stores. Takes about half a second.
+    /// Verifies a component, compiles it, checks what it imports and exports,
+    /// tries one instance and starts its worker stores. Takes about half a
+    /// second, or some milliseconds where the engine has a cache.
     ///
     /// # Errors
     /// [`LoadError`] names the reason; nothing is left running.
     pub async fn load(
         engine: &Engine,
-        component: &[u8],
+        candidate: Candidate,
         settings: Settings,
     ) -> Result<Self, LoadError> {
-        let name = settings.name.clone();
-        let generation = Generation::load(engine, component, settings).await?;
+        let verification = Arc::new(settings.verification.clone());
+        let surroundings = Surroundings::new(engine, settings)?;
+        let loading = swap::build(&surroundings, &verification, &candidate, Occasion::Start);
+        let build = loading.await?;
+        let first = Generation::start(build, &surroundings);
         tracing::info!(
-            vhost = name,
-            generation = generation.number,
+            vhost = surroundings.meter.vhost(),
+            generation = first.number,
+            digest = %candidate.digest(),
             "plugin loaded"
         );
         Ok(Self {
-            name,
-            current: ArcSwap::from_pointee(generation),
+            line: Line::new(first, &surroundings),
+            surroundings,
+            verification,
+            swapping: tokio::sync::Mutex::new(()),
         })
+    }
+
+    /// Replaces the build by another one that has shown that it works: all
+    /// that [`Plugin::load`] checks, and a fetch for
+    /// [`Verification::self_test_user`]. Calls go on meanwhile, and none is
+    /// lost: those that have begun finish where they began. The build before
+    /// stands by for a while, and takes over again by itself if the new one
+    /// does worse.
+    ///
+    /// The bytes that serve already change nothing. One swap at a time;
+    /// dropping the future before it is ready leaves everything as it was.
+    ///
+    /// # Errors
+    /// [`LoadError`] names the reason, which is also kept in
+    /// [`Plugin::status`]; the build before goes on serving.
+    pub async fn swap(&self, candidate: Candidate) -> Result<Swapped, LoadError> {
+        let _turn = self.swapping.lock().await;
+        let digest = candidate.digest();
+        match self.try_swap(candidate).await {
+            Ok(swapped) => {
+                self.tell(&swapped);
+                Ok(swapped)
+            }
+            Err(error) => {
+                self.refused(&error, Some(digest));
+                Err(error)
+            }
+        }
+    }
+
+    async fn try_swap(&self, candidate: Candidate) -> Result<Swapped, LoadError> {
+        let current = self.line.current();
+        if current.build.status.digest == candidate.digest() {
+            return Ok(Swapped {
+                generation: current.number,
+                digest: candidate.digest(),
+                replaced: None,
+            });
+        }
+        let surroundings = &self.surroundings;
+        let building = swap::build(surroundings, &self.verification, &candidate, Occasion::Swap);
+        let build = building.await?;
+        let place = self.line.place().await?;
+        self.line
+            .take(Generation::start(build, surroundings), place)
+    }
+
+    fn tell(&self, swapped: &Swapped) {
+        let outcome = if swapped.replaced.is_some() {
+            "swapped"
+        } else {
+            "unchanged"
+        };
+        self.surroundings.meter.swap(outcome);
+        tracing::info!(
+            vhost = self.surroundings.meter.vhost(),
+            generation = swapped.generation,
+            digest = %swapped.digest,
+            outcome,
+            "plugin reloaded"
+        );
+    }
+
+    /// Counts, tells and keeps that a component was not taken: for faults that
+    /// came before there was a [`Candidate`], such as a file that cannot be
+    /// read. [`Plugin::swap`] does so by itself.
+    pub fn refused(&self, error: &LoadError, digest: Option<Digest>) {
+        let refusal = Refusal::new(error, digest);
+        let meter = &self.surroundings.meter;
+        meter.swap(refusal.reason);
+        tracing::error!(
+            vhost = meter.vhost(),
+            reason = refusal.reason,
+            digest = digest.map(tracing::field::display),
+            "a new build of the plugin was refused, and the one before goes on serving: {}; {}",
+            refusal.message,
+            refusal.remedy
+        );
+        self.line.refused(refusal);
+    }
+
+    /// Goes back to the build before the last swap, at once if it still stands
+    /// by. There is one way back, not two: the build that is given up is gone.
+    ///
+    /// # Errors
+    /// [`RollbackError`]; nothing changes.
+    pub async fn rollback(&self) -> Result<Swapped, RollbackError> {
+        self.line.roll_back(&self.surroundings)
+    }
+
+    /// All there is to know about it now.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.line.status()
     }
 
     /// The contacts of `username`, from the app. `known` is the validator of
     /// the list that the caller holds, if any.
     ///
-    /// Answers within [`crate::Limits::call`]. Where the plugin traps, the
-    /// call is made once more in a store of its own.
+    /// Answers within [`crate::Limits::call`], or a moment later. Where the
+    /// plugin traps, the call is made once more in a store of its own.
     ///
     /// # Errors
     /// [`FetchError`]; nothing of the user's roster may change then.
     pub async fn fetch(&self, username: &str, known: Option<&str>) -> Result<Fetched, FetchError> {
-        let generation = self.current.load_full();
         let started = Instant::now();
-        let limit = generation.shared.limits.call;
-        let span = tracing::debug_span!("call", op = "fetch", generation = generation.number);
-        let call = fetch_or_retry(&generation, username, known, started + limit).instrument(span);
-        let result = match tokio::time::timeout_at(started + limit, call).await {
-            Ok(Ok(answer)) => accept::fetched(answer, &generation.shared.limits),
-            Ok(Err(PluginFault::Stuck)) | Err(_) => Err(FetchError::Timeout),
-            Ok(Err(fault)) => Err(FetchError::Plugin(fault)),
+        let call = Call {
+            username,
+            known,
+            deadline: started + self.surroundings.limits.call,
         };
-        let outcome = fetch_label(&result);
-        generation
-            .shared
-            .meter
-            .call("fetch", outcome, started.elapsed());
+        let span = tracing::debug_span!("call", op = "fetch", generation = self.number());
+        let result = match self.line.fetch(&call).instrument(span).await {
+            Err(FetchError::Plugin(PluginFault::Stuck)) => Err(FetchError::Timeout),
+            result => result,
+        };
+        let meter = &self.surroundings.meter;
+        meter.call("fetch", fetch_label(&result), started.elapsed());
         result
     }
 
@@ -100,7 +203,7 @@ impl Plugin {
         request: Request<Bytes>,
         refresher: Arc<dyn Refresher>,
     ) -> Result<Response<Bytes>, HandleError> {
-        let limit = self.current.load().shared.limits.handle_call;
+        let limit = self.surroundings.limits.handle_call;
         self.handle_within(limit, request, refresher).await
     }
 
@@ -115,46 +218,27 @@ impl Plugin {
         request: Request<Bytes>,
         refresher: Arc<dyn Refresher>,
     ) -> Result<Response<Bytes>, HandleError> {
-        let generation = self.current.load_full();
         let started = Instant::now();
-        let span = tracing::debug_span!("call", op = "handle", generation = generation.number);
-        let result = solo::handle(&generation.shared, limit, request, refresher)
-            .instrument(span)
-            .await;
-        let outcome = handle_label(&result);
-        generation
-            .shared
-            .meter
-            .call("handle", outcome, started.elapsed());
+        let span = tracing::debug_span!("call", op = "handle", generation = self.number());
+        let errand = Errand {
+            limit,
+            request,
+            refresher,
+        };
+        let result = self.line.handle(errand).instrument(span).await;
+        let meter = &self.surroundings.meter;
+        meter.call("handle", handle_label(&result), started.elapsed());
         result
     }
 
     /// Takes no more fetches, lets those that have begun finish until `drain`
     /// is over, and ends the rest.
     pub async fn shutdown(&self, drain: Duration) {
-        self.current.load_full().workers.stop(drain).await;
+        self.line.shutdown(drain).await;
     }
-}
 
-/// A fetch, and once more alone if the store died under it. It need not have
-/// been this call's fault, and a fetch changes nothing.
-async fn fetch_or_retry(
-    generation: &Generation,
-    username: &str,
-    known: Option<&str>,
-    deadline: Instant,
-) -> Result<Answer, PluginFault> {
-    match generation.workers.fetch(username, known, deadline).await {
-        Err(
-            PluginFault::Trap
-            | PluginFault::TurnLimit
-            | PluginFault::ResourceLimit
-            | PluginFault::StackOverflow,
-        ) => {
-            generation.shared.meter.retry();
-            solo::fetch(&generation.shared, username, known).await
-        }
-        answer => answer,
+    fn number(&self) -> u64 {
+        self.line.current().number
     }
 }
 

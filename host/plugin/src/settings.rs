@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::egress::EgressPolicy;
+use crate::swap::Verification;
 
 /// Everything that loading a plugin for one virtual host needs.
 #[derive(Clone)]
@@ -14,6 +15,8 @@ pub struct Settings {
     pub config: Vec<(String, String)>,
     /// Where the plugin's requests may go.
     pub egress: EgressPolicy,
+    /// Which components are taken.
+    pub verification: Verification,
     /// What the plugin may use.
     pub limits: Limits,
 }
@@ -83,6 +86,21 @@ pub struct Limits {
     pub contacts: usize,
     /// Groups of one contact. Default 100.
     pub groups: usize,
+    /// Wall time of compiling a component. Default 60 s.
+    pub compile: Duration,
+    /// Memory of the process that compiles. Default 1 GiB.
+    pub compile_memory_bytes: usize,
+    /// How long the calls of a replaced generation may go on. Default 10 s.
+    pub drain: Duration,
+    /// How long a generation that was replaced stands by. Default 60 s; zero
+    /// for not at all.
+    pub probation: Duration,
+    /// Fetches of the new generation after which it has proved itself, if
+    /// there are so many in that time. Default 100; zero as above.
+    pub probation_calls: usize,
+    /// Answers that the generation before did better, after which it takes
+    /// over again. Default 3. A fault of the new one is enough by itself.
+    pub probation_regressions: usize,
 }
 
 impl Default for Limits {
@@ -111,6 +129,12 @@ impl Default for Limits {
             request_bytes: 1 << 20,
             contacts: 10_000,
             groups: 100,
+            compile: Duration::from_secs(60),
+            compile_memory_bytes: 1 << 30,
+            drain: Duration::from_secs(10),
+            probation: Duration::from_secs(60),
+            probation_calls: 100,
+            probation_regressions: 3,
         }
     }
 }

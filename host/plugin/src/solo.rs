@@ -49,7 +49,7 @@ impl Instance {
 
 /// Whether the component starts at all.
 pub(crate) async fn try_instance(shared: &Shared) -> Result<(), LoadError> {
-    let instance = Instance::new(shared, Purpose::Fetch);
+    let instance = Instance::new(shared, Purpose::DryRun);
     match tokio::time::timeout(shared.limits.call, instance).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(LoadError::Instantiate(error)),
@@ -60,6 +60,7 @@ pub(crate) async fn try_instance(shared: &Shared) -> Result<(), LoadError> {
 /// One `fetch`, alone. The caller bounds it in time.
 pub(crate) async fn fetch(
     shared: &Shared,
+    purpose: Purpose,
     username: &str,
     known: Option<&str>,
 ) -> Result<Answer, PluginFault> {
@@ -68,7 +69,7 @@ pub(crate) async fn fetch(
         .acquire()
         .await
         .map_err(|_| PluginFault::Stopped)?;
-    let mut instance = Instance::new(shared, Purpose::Fetch)
+    let mut instance = Instance::new(shared, purpose)
         .await
         .map_err(|_| PluginFault::Instantiate)?;
     let roster = instance.guest.muster_roster_roster();
@@ -84,41 +85,67 @@ pub(crate) async fn fetch(
     })
 }
 
-/// One HTTP request, alone and within `limit`.
+/// One HTTP request for the plugin.
+#[derive(Clone)]
+pub(crate) struct Errand {
+    pub(crate) limit: Duration,
+    pub(crate) request: Request<Bytes>,
+    /// Answers what the plugin asks of the host for it.
+    pub(crate) refresher: Arc<dyn Refresher>,
+}
+
+/// Why an HTTP request got no answer, and whether the guest had asked anybody
+/// for anything by then: a refresh, or an HTTP request of its own.
+pub(crate) struct HandleFailure {
+    pub(crate) error: HandleError,
+    pub(crate) asked: bool,
+}
+
+/// One HTTP request, alone and within its limit.
 pub(crate) async fn handle(
     shared: &Shared,
-    limit: Duration,
-    request: Request<Bytes>,
-    refresher: Arc<dyn Refresher>,
-) -> Result<Response<Bytes>, HandleError> {
+    errand: Errand,
+) -> Result<Response<Bytes>, HandleFailure> {
+    let limit = errand.limit;
     let _slot = shared
         .handle_slots
         .try_acquire()
-        .map_err(|_| HandleError::Overloaded)?;
+        .map_err(|_| HandleFailure {
+            error: HandleError::Overloaded,
+            asked: false,
+        })?;
     let deadline = Instant::now() + limit;
-    tokio::time::timeout_at(deadline, answer(shared, request, refresher))
+    tokio::time::timeout_at(deadline, answer(shared, errand))
         .await
         .unwrap_or_else(|_| {
             shared.meter.trap(PluginFault::Stuck);
-            Err(HandleError::Timeout(limit))
+            // Nobody is left who could tell.
+            Err(HandleFailure {
+                error: HandleError::Timeout(limit),
+                asked: true,
+            })
         })
 }
 
-async fn answer(
-    shared: &Shared,
-    request: Request<Bytes>,
-    refresher: Arc<dyn Refresher>,
-) -> Result<Response<Bytes>, HandleError> {
+async fn answer(shared: &Shared, errand: Errand) -> Result<Response<Bytes>, HandleFailure> {
+    let Errand {
+        request, refresher, ..
+    } = errand;
     let mut instance = Instance::new(shared, Purpose::Handle(refresher))
         .await
-        .map_err(|_| HandleError::Plugin(PluginFault::Instantiate))?;
+        .map_err(|_| HandleFailure {
+            error: HandleError::Plugin(PluginFault::Instantiate),
+            asked: false,
+        })?;
     let guest = &instance.guest;
     let limit = shared.limits.response_bytes;
     let call = instance
         .store
         .run_concurrent(async |accessor| exchange(accessor, guest, request, limit).await);
-    match metered(&instance.turn, call).await.flatten() {
-        Ok(answer) => answer,
+    let answered = metered(&instance.turn, call).await.flatten();
+    let asked = instance.store.data().has_asked();
+    match answered {
+        Ok(answer) => answer.map_err(|error| HandleFailure { error, asked }),
         Err(error) => {
             let fault = instance.store.data().fault(&error);
             shared.meter.trap(fault);
@@ -126,7 +153,8 @@ async fn answer(
                 fault = fault.label(),
                 "the plugin failed in `handle`: {error:#}"
             );
-            Err(HandleError::Plugin(fault))
+            let error = HandleError::Plugin(fault);
+            Err(HandleFailure { error, asked })
         }
     }
 }

@@ -24,6 +24,8 @@ pub(crate) enum Purpose {
     Fetch,
     /// With the one who answers what the request asks of the host.
     Handle(Arc<dyn Refresher>),
+    /// A first call that must not leave the process.
+    DryRun,
 }
 
 impl Purpose {
@@ -32,6 +34,7 @@ impl Purpose {
         match self {
             Purpose::Fetch => "fetch",
             Purpose::Handle(_) => "handle",
+            Purpose::DryRun => "self_test",
         }
     }
 }
@@ -46,6 +49,8 @@ pub(crate) struct StoreState {
     /// `None` in a store that may not ask for a refresh.
     pub(crate) refresher: Option<Arc<dyn Refresher>>,
     pub(crate) limits: Arc<Limits>,
+    /// Whether the guest has asked for a refresh.
+    pub(crate) refreshed: bool,
     resources: Resources,
 }
 
@@ -60,14 +65,18 @@ pub(crate) fn new(shared: &Shared, purpose: Purpose) -> (Store<StoreState>, Arc<
     let state = StoreState {
         wasi: wasi(shared),
         http,
-        gate: Gate::new(Arc::clone(&shared.outbound)),
+        gate: match purpose {
+            Purpose::Fetch | Purpose::Handle(_) => Gate::new(Arc::clone(&shared.outbound)),
+            Purpose::DryRun => Gate::shut(),
+        },
         table,
         config: Arc::clone(&shared.config),
         refresher: match purpose {
-            Purpose::Fetch => None,
+            Purpose::Fetch | Purpose::DryRun => None,
             Purpose::Handle(refresher) => Some(refresher),
         },
         limits: Arc::clone(limits),
+        refreshed: false,
         resources: Resources {
             memory_left: limits.memory_bytes,
             table_left: limits.table_elements,
@@ -96,6 +105,12 @@ fn wasi(shared: &Shared) -> WasiCtx {
 }
 
 impl StoreState {
+    /// Whether the guest has asked anybody for anything, so that a call that
+    /// failed has left traces.
+    pub(crate) fn has_asked(&self) -> bool {
+        self.refreshed || self.gate.was_used()
+    }
+
     /// What an error of WebAssembly says about the plugin.
     pub(crate) fn fault(&self, error: &wasmtime::Error) -> PluginFault {
         if self.resources.refused {

@@ -2,16 +2,22 @@
 
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, histogram};
 
 use crate::egress::Denial;
 use crate::roster::PluginFault;
+use crate::swap::RolledBack;
+use crate::worker::DrainEnd;
 
 const CALLS: &str = "muster_plugin_calls_total";
 const CALL_SECONDS: &str = "muster_plugin_call_seconds";
 const TRAPS: &str = "muster_plugin_traps_total";
 const RETRIES: &str = "muster_plugin_retries_total";
 const STORES: &str = "muster_plugin_stores_total";
+const SWAPS: &str = "muster_plugin_swaps_total";
+const ROLLBACKS: &str = "muster_plugin_rollbacks_total";
+const CACHE_BYTES: &str = "muster_plugin_cache_bytes";
+const DRAINS: &str = "muster_plugin_drains_total";
 const EGRESS: &str = "muster_egress_requests_total";
 const EGRESS_SECONDS: &str = "muster_egress_request_seconds";
 const EGRESS_DENIED: &str = "muster_egress_denied_total";
@@ -24,6 +30,26 @@ pub fn describe_metrics() {
     describe_counter!(TRAPS, Unit::Count, "Stores lost to a trap or a limit");
     describe_counter!(RETRIES, Unit::Count, "Fetches tried again after a trap");
     describe_counter!(STORES, Unit::Count, "Stores made");
+    describe_counter!(
+        SWAPS,
+        Unit::Count,
+        "New builds of a plugin, by what became of them: swapped, unchanged, or why they were refused"
+    );
+    describe_counter!(
+        ROLLBACKS,
+        Unit::Count,
+        "Builds of a plugin that were given up for the one before, by cause"
+    );
+    describe_counter!(
+        DRAINS,
+        Unit::Count,
+        "Replaced generations of a plugin, by whether their calls finished in time"
+    );
+    describe_gauge!(
+        CACHE_BYTES,
+        Unit::Bytes,
+        "Size of the compiled components that are kept, of limits.plugin.cache_bytes"
+    );
     describe_counter!(EGRESS, Unit::Count, "Requests of plugins to apps");
     describe_histogram!(
         EGRESS_SECONDS,
@@ -68,6 +94,26 @@ impl Meter {
 
     pub(crate) fn store(&self, purpose: &'static str) {
         counter!(STORES, "vhost" => self.vhost.clone(), "purpose" => purpose).increment(1);
+    }
+
+    pub(crate) fn swap(&self, outcome: &'static str) {
+        counter!(SWAPS, "vhost" => self.vhost.clone(), "outcome" => outcome).increment(1);
+    }
+
+    pub(crate) fn rolled_back(&self, rolled_back: &RolledBack) {
+        let cause = rolled_back.cause.label();
+        tracing::error!(
+            vhost = self.vhost,
+            from = %rolled_back.from,
+            to = %rolled_back.to,
+            cause,
+            "rolled back to the build of the plugin before"
+        );
+        counter!(ROLLBACKS, "vhost" => self.vhost.clone(), "cause" => cause).increment(1);
+    }
+
+    pub(crate) fn drained(&self, end: DrainEnd) {
+        counter!(DRAINS, "vhost" => self.vhost.clone(), "outcome" => end.label()).increment(1);
     }
 
     pub(crate) fn request(&self, outcome: &'static str, took: Duration) {

@@ -52,6 +52,25 @@ pub(crate) struct Job {
 
 pub(crate) type Reply = oneshot::Sender<Result<Answer, PluginFault>>;
 
+/// How the calls of a generation that takes no more of them ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DrainEnd {
+    /// By themselves.
+    Finished,
+    /// Their time was over.
+    Cut,
+}
+
+impl DrainEnd {
+    /// The value of the label `outcome` in metrics.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Cut => "cut",
+        }
+    }
+}
+
 /// The worker stores of one generation. Dropping it lets the calls that have
 /// begun finish.
 pub(crate) struct Workers {
@@ -107,15 +126,15 @@ impl Workers {
 
     /// Takes no more calls, lets the begun ones finish until `drain` is over,
     /// then ends them.
-    pub(crate) async fn stop(&self, drain: Duration) {
+    pub(crate) async fn stop(&self, drain: Duration) -> DrainEnd {
         self.queue.close();
-        if tokio::time::timeout(drain, self.tasks.wait())
-            .await
-            .is_err()
-        {
-            self.abort.cancel();
-            self.tasks.wait().await;
+        let waited = tokio::time::timeout(drain, self.tasks.wait());
+        if waited.await.is_ok() {
+            return DrainEnd::Finished;
         }
+        self.abort.cancel();
+        self.tasks.wait().await;
+        DrainEnd::Cut
     }
 }
 
@@ -163,13 +182,14 @@ impl Slot {
 
     /// Puts a job that could not begin back into the queue.
     fn give_back(&self, job: Job) {
-        let refused = match self.queue.upgrade() {
-            Some(queue) => queue.try_send(job).map_err(TrySendError::into_inner),
-            None => Err(job),
+        let (job, fault) = match self.queue.upgrade().map(|queue| queue.try_send(job)) {
+            Some(Ok(())) => return,
+            Some(Err(TrySendError::Full(job))) => (job, PluginFault::Overloaded),
+            // Whoever asked tries the next generation.
+            Some(Err(TrySendError::Closed(job))) => (job, PluginFault::Stopped),
+            None => return,
         };
-        if let Err(job) = refused {
-            let _ = job.reply.send(Err(PluginFault::Overloaded));
-        }
+        let _ = job.reply.send(Err(fault));
     }
 }
 

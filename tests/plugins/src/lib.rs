@@ -22,19 +22,23 @@ const MARKER: &[u8] = b"MUSTER-TEST-DEED>";
 const DEED_BYTES: usize = 32;
 
 /// Deeds for [`deed`], and what each call comes to.
-pub const DEEDS: [&str; 9] = [
+pub const DEEDS: [&str; 11] = [
     // `fetch` answers one contact, `handle` refreshes whom it is told.
     "honest",
     // The same, but the app is asked first, and its status decides.
     "asks",
-    // `fetch` traps; `handle` is honest.
+    // `fetch` traps, though not in the self-test; `handle` is honest.
     "trap",
+    // It traps in the self-test.
+    "trap-test",
     // `fetch` says that the app's answer is malformed; `handle` is honest.
     "malformed",
     // `fetch` answers after 300 ms, the calls of a store one by one.
     "slow",
-    // `fetch` never answers; `handle` is honest.
+    // `fetch` never answers, though in the self-test; `handle` is honest.
     "never",
+    // It does not answer in the self-test.
+    "never-test",
     // `handle` traps; `fetch` is honest.
     "trap-handle",
     // The first instance traps when it starts, and every other.

@@ -1,14 +1,19 @@
 //! The components that misbehave on every call do what they are for; other
 //! tests count on it.
 
-use muster_plugin::{FetchError, Fetched, HandleError, LoadError, Plugin, PluginFault};
+use bytes::Bytes;
+use muster_plugin::{
+    Candidate, CandidateSource, FetchError, Fetched, HandleError, LoadError, Plugin, PluginFault,
+};
 
 use crate::backend::Backend;
 use crate::handle::send;
 use crate::host::{engine, quick, settings};
 
 async fn load(backend: &Backend, component: &[u8]) -> Result<Plugin, LoadError> {
-    Plugin::load(engine(), component, settings(backend, quick())).await
+    let source = CandidateSource::File("plugin.wasm".into());
+    let candidate = Candidate::new(Bytes::copy_from_slice(component), source, None);
+    Plugin::load(engine(), candidate, settings(backend, quick())).await
 }
 
 async fn deed(backend: &Backend, deed: &str) -> Plugin {

@@ -121,7 +121,8 @@ async fn a_refused_connection_is_unavailable() {
     settings.egress = muster_plugin::EgressPolicy::for_url(&url).unwrap();
     settings.config = vec![("http_roster_url".to_owned(), url)];
     let engine = crate::host::engine();
-    let plugin = muster_plugin::Plugin::load(engine, muster_builtin::COMPONENT, settings)
+    let candidate = muster_plugin::Candidate::builtin(muster_builtin::COMPONENT);
+    let plugin = muster_plugin::Plugin::load(engine, candidate, settings)
         .await
         .unwrap();
     let refused = plugin.fetch("john", None).await;

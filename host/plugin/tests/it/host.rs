@@ -1,12 +1,12 @@
 //! Loading plugins for tests.
 
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use muster_plugin::{
-    Changes, EgressPolicy, Engine, EngineConfig, FetchError, Limits, Outcome, Plugin, Refresher,
-    Settings,
+    Candidate, Changes, EgressPolicy, Engine, EngineConfig, FetchError, Limits, Outcome, Plugin,
+    Refresher, Settings, Verification,
 };
 
 use crate::backend::Backend;
@@ -50,22 +50,31 @@ pub(crate) fn settings(backend: &Backend, limits: Limits) -> Settings {
             ("authority".to_owned(), backend.address.to_string()),
         ],
         egress: EgressPolicy::for_url(&url).unwrap(),
+        verification: Verification::default(),
         limits,
     }
 }
 
 pub(crate) async fn builtin(backend: &Backend, limits: Limits) -> Plugin {
     let settings = settings(backend, limits);
-    Plugin::load(engine(), muster_builtin::COMPONENT, settings)
-        .await
-        .unwrap()
+    Plugin::load(
+        engine(),
+        Candidate::builtin(muster_builtin::COMPONENT),
+        settings,
+    )
+    .await
+    .unwrap()
 }
 
 pub(crate) async fn hostile(backend: &Backend, limits: Limits) -> Plugin {
     let settings = settings(backend, limits);
-    Plugin::load(engine(), muster_test_plugins::hostile(), settings)
-        .await
-        .unwrap()
+    Plugin::load(
+        engine(),
+        Candidate::builtin(muster_test_plugins::hostile()),
+        settings,
+    )
+    .await
+    .unwrap()
 }
 
 /// Deadlines that a test can wait for.

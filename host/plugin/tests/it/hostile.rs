@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use muster_plugin::{EgressPolicy, FetchError, Fetched, Limits, Plugin, PluginFault};
+use muster_plugin::{Candidate, EgressPolicy, FetchError, Fetched, Limits, Plugin, PluginFault};
 
 use crate::backend::Backend;
 use crate::host::{engine, hostile, quick, seen, settings};
@@ -194,9 +194,13 @@ async fn a_name_that_resolves_to_loopback_is_not_dialled() {
     settings.egress = policy;
     let authority = format!("{name}:{}", backend.address.port());
     settings.config = vec![("authority".to_owned(), authority)];
-    let plugin = Plugin::load(engine(), muster_test_plugins::hostile(), settings)
-        .await
-        .unwrap();
+    let plugin = Plugin::load(
+        engine(),
+        Candidate::builtin(muster_test_plugins::hostile()),
+        settings,
+    )
+    .await
+    .unwrap();
     let seen = seen(&plugin, "send GET http ORIGIN /").await;
     assert!(!seen.starts_with("answered"), "{seen}");
     assert_eq!(backend.connections(), 0);

@@ -1,6 +1,7 @@
 //! What is not a plugin is refused, with the reason.
 
-use muster_plugin::{Limits, LoadError, Plugin};
+use bytes::Bytes;
+use muster_plugin::{Candidate, CandidateSource, Limits, LoadError, Plugin};
 
 use crate::backend::Backend;
 use crate::host::{engine, settings};
@@ -10,7 +11,9 @@ const MODULE: &[u8] = b"\0asm\x01\0\0\0";
 
 async fn refused(bytes: &[u8], limits: Limits) -> LoadError {
     let backend = Backend::start().await;
-    match Plugin::load(engine(), bytes, settings(&backend, limits)).await {
+    let source = CandidateSource::File("plugin.wasm".into());
+    let candidate = Candidate::new(Bytes::copy_from_slice(bytes), source, None);
+    match Plugin::load(engine(), candidate, settings(&backend, limits)).await {
         Ok(_) => panic!("loaded"),
         Err(error) => error,
     }

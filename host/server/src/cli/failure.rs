@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 
+use muster_plugin::LoadError as PluginError;
 use muster_xmpp::sasl::CredentialsError;
 
 use crate::StartError;
@@ -41,13 +42,8 @@ pub(super) enum Failure {
     Entropy(getrandom::Error),
     #[error(transparent)]
     UsersFile(#[from] UsersFileError),
-    #[error("cannot read the plugin {}", path.display())]
-    ReadPlugin {
-        path: PathBuf,
-        source: std::io::Error,
-    },
     #[error("the plugin is refused")]
-    Plugin(#[from] muster_plugin::LoadError),
+    Plugin(#[from] PluginError),
     #[error("the password cannot be read")]
     ReadPassword(#[source] std::io::Error),
     #[error("the two passwords differ")]
@@ -85,17 +81,20 @@ impl Failure {
             Self::PasswordsDiffer
             | Self::Password(_)
             | Self::Username { .. }
-            | Self::Plugin(_)
             | Self::Domain { .. }
             | Self::Certificate(_) => DATA,
             Self::Config(LoadError::Unreadable { .. })
-            | Self::Start(StartError::ReadPlugin { .. })
+            | Self::Start(StartError::LoadPlugin {
+                source: PluginError::Unreadable { .. },
+                ..
+            })
+            | Self::Plugin(PluginError::Unreadable { .. })
             | Self::NoDirectory(_)
             | Self::UsersFile(_)
-            | Self::ReadPlugin { .. }
             | Self::ReadPassword(_)
             | Self::ReadToken(_)
             | Self::WriteFile { .. } => IO,
+            Self::Plugin(_) => DATA,
             Self::Start(_)
             | Self::App(_)
             | Self::NoPort(_)

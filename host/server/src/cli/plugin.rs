@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use muster_plugin::{
-    EgressPolicy, Engine, EngineConfig, Inspection, Limits, LoadError, Plugin, Settings, inspect,
+    Candidate, EgressPolicy, Engine, EngineConfig, Inspection, Limits, LoadError, Plugin, Settings,
+    Verification, inspect,
 };
 use serde_json::json;
 
@@ -43,18 +44,15 @@ impl PluginCommand {
 }
 
 impl File {
-    fn read(&self) -> Result<Vec<u8>, Failure> {
+    fn read(&self) -> Result<Candidate, LoadError> {
         if self.file == Path::new("builtin") {
-            return Ok(muster_builtin::COMPONENT.to_vec());
+            return Ok(Candidate::builtin(muster_builtin::COMPONENT));
         }
-        std::fs::read(&self.file).map_err(|source| Failure::ReadPlugin {
-            path: self.file.clone(),
-            source,
-        })
+        Candidate::read(&self.file, Limits::default().component_bytes)
     }
 
     fn inspect(&self) -> Result<(), Failure> {
-        let inspection = inspect(&self.read()?, Limits::default().component_bytes)?;
+        let inspection = inspect(self.read()?.bytes(), Limits::default().component_bytes)?;
         let verdict = inspection.accept().map_err(|refused| refused.to_string());
         if self.json {
             let file = self.file.display().to_string();
@@ -68,8 +66,8 @@ impl File {
     }
 
     fn validate(&self) -> Result<(), Failure> {
-        let component = self.read()?;
-        let loaded = runtime()?.block_on(load(&component));
+        let candidate = self.read()?;
+        let loaded = runtime()?.block_on(load(candidate));
         if self.json {
             let reason = loaded.as_ref().err().map(ToString::to_string);
             say(json!({
@@ -85,7 +83,7 @@ impl File {
 }
 
 /// Loads the plugin as a virtual host would, and lets it go. No request leaves the machine.
-async fn load(component: &[u8]) -> Result<(), LoadError> {
+async fn load(candidate: Candidate) -> Result<(), LoadError> {
     let engine = Engine::new(&EngineConfig::default()).map_err(LoadError::Engine)?;
     let settings = Settings {
         name: "example.test".to_owned(),
@@ -102,12 +100,13 @@ async fn load(component: &[u8]) -> Result<(), LoadError> {
             methods: Vec::new(),
             allow_private: false,
         },
+        verification: Verification::default(),
         limits: Limits {
             workers: 1,
             ..Limits::default()
         },
     };
-    let plugin = Plugin::load(&engine, component, settings).await?;
+    let plugin = Plugin::load(&engine, candidate, settings).await?;
     plugin.shutdown(Duration::ZERO).await;
     Ok(())
 }

@@ -198,6 +198,26 @@ pub struct PluginLimits {
     pub concurrent_calls: usize,
     /// Calls after which a store is replaced by a fresh one. Default 10,000.
     pub calls_per_store: usize,
+    /// Bytes of a component. Default 64 MiB.
+    pub component_bytes: usize,
+    /// Compiling a component. Default 60 s.
+    pub compile_timeout: Duration,
+    /// Memory of the process that compiles. Default 1 GiB.
+    pub compile_memory_bytes: usize,
+    /// Compiled components that are kept in `storage.directory`, of all virtual hosts. Default
+    /// 256 MiB.
+    pub cache_bytes: usize,
+    /// How often the file of a plugin is looked at. Default 2 s; what was changed is in use after
+    /// the second look that sees it.
+    pub poll: Duration,
+    /// How long the calls of a replaced build may go on. Default 10 s.
+    pub drain: Duration,
+    /// How long a replaced build stands by. Default 60 s.
+    pub probation: Duration,
+    /// Fetches after which it does so no longer, if there are so many by then. Default 100.
+    pub probation_calls: usize,
+    /// Answers that it did better, after which it takes over again. Default 3.
+    pub probation_regressions: usize,
 }
 
 impl Limits {
@@ -359,6 +379,20 @@ impl PluginLimits {
             workers: section.optional("workers"),
             concurrent_calls: section.value("concurrent_calls", default.concurrent_calls),
             calls_per_store: section.value("calls_per_store", default.calls_per_store),
+            component_bytes: section
+                .value("component_bytes", Size(default.component_bytes))
+                .0,
+            compile_timeout: section.value("compile_timeout", default.compile_timeout),
+            compile_memory_bytes: section
+                .value("compile_memory_bytes", Size(default.compile_memory_bytes))
+                .0,
+            cache_bytes: section.value("cache_bytes", Size(default.cache_bytes)).0,
+            poll: section.value("poll", default.poll),
+            drain: section.value("drain", default.drain),
+            probation: section.value("probation", default.probation),
+            probation_calls: section.value("probation_calls", default.probation_calls),
+            probation_regressions: section
+                .value("probation_regressions", default.probation_regressions),
         }
     }
 }
@@ -486,6 +520,15 @@ impl Default for PluginLimits {
             workers: None,
             concurrent_calls: 64,
             calls_per_store: 10_000,
+            component_bytes: 64 * MIB,
+            compile_timeout: Duration::from_secs(60),
+            compile_memory_bytes: 1024 * MIB,
+            cache_bytes: 256 * MIB,
+            poll: Duration::from_secs(2),
+            drain: Duration::from_secs(10),
+            probation: Duration::from_secs(60),
+            probation_calls: 100,
+            probation_regressions: 3,
         }
     }
 }

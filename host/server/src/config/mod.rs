@@ -12,6 +12,7 @@ mod fault;
 mod jwt;
 mod limits;
 mod listeners;
+mod plugin;
 mod quantity;
 mod reader;
 mod secret_file;
@@ -36,6 +37,7 @@ pub use limits::{
     StanzaLimits, TlsLimits, XmppLimits,
 };
 pub use listeners::{Admin, Http, Log, LogFormat, Xmpp};
+pub use plugin::{HostPlugin, Reload};
 pub use storage::{Storage, StorageLimits};
 pub use tls::HostTls;
 pub use token_keys::{KeyFault, KeySource, TokenAlgorithm, TokenKey, TokenKeys};

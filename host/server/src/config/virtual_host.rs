@@ -15,6 +15,7 @@ use super::auth::{Auth, check_http};
 use super::contact_addresses::ContactAddresses;
 use super::fault::{Place, Problem};
 use super::listeners::{Http, Xmpp};
+use super::plugin::HostPlugin;
 use super::reader::{Located, Section};
 use super::tls::{Demand, HostTls};
 use super::web::Web;
@@ -33,6 +34,8 @@ pub struct VirtualHost {
     pub offline_messages: bool,
     /// Where the rosters come from.
     pub roster: Roster,
+    /// Which components are taken as its plugin.
+    pub plugin: HostPlugin,
     /// Its certificate. There is one if `xmpp.require_tls`.
     pub tls: Option<HostTls>,
     /// Where people reach who runs it.
@@ -79,6 +82,7 @@ impl VirtualHost {
             let offline_messages = section.value("offline_messages", true);
             let auth = section.section("auth", |auth| Auth::read(auth, public));
             let roster = section.section("roster", Roster::read);
+            let plugin = section.section("plugin", HostPlugin::read);
             let tls = HostTls::read(section, domain.as_ref(), &mut certificates);
             let contact_addresses = section.section("contact_addresses", ContactAddresses::read);
             Some(Self {
@@ -87,6 +91,7 @@ impl VirtualHost {
                 auth: auth?,
                 offline_messages,
                 roster: roster?,
+                plugin,
                 tls,
                 contact_addresses,
             })

@@ -1,7 +1,6 @@
 //! Why a server does not start.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use muster_xmpp::DomainPart;
 
@@ -22,14 +21,6 @@ pub enum StartError {
     /// The WebAssembly engine cannot run here.
     #[error("cannot start the plugin engine")]
     Engine(#[from] muster_plugin::EngineError),
-    /// The file of a plugin cannot be read.
-    #[error("cannot read the plugin {}", path.display())]
-    ReadPlugin {
-        /// The configured path.
-        path: PathBuf,
-        /// What the operating system says.
-        source: std::io::Error,
-    },
     /// A plugin was refused.
     #[error("cannot load the plugin of {domain}")]
     LoadPlugin {

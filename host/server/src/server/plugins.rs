@@ -1,6 +1,6 @@
 //! The plugin of each virtual host, as the configuration wants it.
 
-use muster_plugin::{EgressPolicy, Engine, Plugin, Settings};
+use muster_plugin::{Candidate, CompilerError, EgressPolicy, Engine, LoadError, Plugin, Settings};
 
 use super::StartError;
 use crate::config::{self, PluginSource};
@@ -37,23 +37,31 @@ pub(super) async fn load(
             ),
         ],
         egress,
+        verification: host.plugin.verification.clone(),
         limits: plugin_limits(limits),
     };
-    let loaded = match &host.roster.plugin {
-        PluginSource::Builtin => Plugin::load(engine, muster_builtin::COMPONENT, settings).await,
-        PluginSource::File(path) => {
-            let component = tokio::fs::read(path).await;
-            let component = component.map_err(|source| StartError::ReadPlugin {
-                path: path.clone(),
-                source,
-            })?;
-            Plugin::load(engine, &component, settings).await
-        }
+    let loaded = match candidate(&host.roster.plugin, limits.plugin.component_bytes).await {
+        Ok(candidate) => Plugin::load(engine, candidate, settings).await,
+        Err(error) => Err(error),
     };
     loaded.map_err(|source| StartError::LoadPlugin {
         domain: domain.clone(),
         source,
     })
+}
+
+/// What the configuration names, as it is now.
+pub(crate) async fn candidate(source: &PluginSource, limit: usize) -> Result<Candidate, LoadError> {
+    match source {
+        PluginSource::Builtin => Ok(Candidate::builtin(muster_builtin::COMPONENT)),
+        PluginSource::File(path) => {
+            let path = path.clone();
+            let reading = tokio::task::spawn_blocking(move || Candidate::read(&path, limit));
+            reading
+                .await
+                .map_err(|_| LoadError::Compiler(CompilerError::GivenUp))?
+        }
+    }
 }
 
 fn plugin_limits(limits: &config::Limits) -> muster_plugin::Limits {
@@ -70,6 +78,13 @@ fn plugin_limits(limits: &config::Limits) -> muster_plugin::Limits {
         response_bytes: limits.backend.response_bytes,
         response_header_bytes: limits.backend.header_bytes,
         contacts: limits.backend.contacts,
+        component_bytes: limits.plugin.component_bytes,
+        compile: limits.plugin.compile_timeout,
+        compile_memory_bytes: limits.plugin.compile_memory_bytes,
+        drain: limits.plugin.drain,
+        probation: limits.plugin.probation,
+        probation_calls: limits.plugin.probation_calls,
+        probation_regressions: limits.plugin.probation_regressions,
         ..default
     }
 }

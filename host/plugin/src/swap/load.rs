@@ -1,0 +1,88 @@
+//! From a candidate to a build that has shown that it works.
+//!
+//! Owns the order of the steps: what is cheap and what needs no trust comes
+//! first, so that nothing is compiled that would be refused anyway. Nothing
+//! here touches the generation that serves.
+
+use std::sync::Arc;
+
+use muster_plugin_bindings::v0_1::PluginPre;
+use wasmtime::component::{Component, InstancePre};
+
+use super::self_test::{self, Occasion};
+use super::status::BuildStatus;
+use super::verification::Verification;
+use crate::candidate::Candidate;
+use crate::error::{CompilerError, LoadError};
+use crate::generation::{Build, Surroundings};
+use crate::inspect::inspect;
+use crate::linker;
+use crate::store::StoreState;
+
+/// All steps but the swap itself.
+pub(crate) async fn build(
+    surroundings: &Surroundings,
+    verification: &Arc<Verification>,
+    candidate: &Candidate,
+    occasion: Occasion,
+) -> Result<Arc<Build>, LoadError> {
+    let (offered, wanted) = (candidate.clone(), Arc::clone(verification));
+    let limit = surroundings.limits.component_bytes;
+    let status = blocking(move || accept(&offered, &wanted, limit)).await?;
+    let engine = surroundings.engine.wasm().clone();
+    let bytes = candidate.bytes().clone();
+    let component =
+        blocking(move || Component::from_binary(&engine, &bytes).map_err(LoadError::Compile))
+            .await?;
+    let engine = surroundings.engine.wasm().clone();
+    let pre = blocking(move || link(&engine, &component)).await?;
+    let build = Arc::new(Build { status, pre });
+    self_test::run(&surroundings.around(&build), verification, occasion).await?;
+    Ok(build)
+}
+
+/// What can be said without compiling: whether these are the bytes that the
+/// operator wants, and whether a host of this version would take them.
+fn accept(
+    candidate: &Candidate,
+    verification: &Verification,
+    limit: usize,
+) -> Result<BuildStatus, LoadError> {
+    let bytes = candidate.bytes();
+    if bytes.len() > limit {
+        return Err(LoadError::TooLarge {
+            bytes: bytes.len(),
+            limit,
+        });
+    }
+    verification.admit(candidate)?;
+    let inspection = inspect(bytes, limit)?;
+    inspection.accept()?;
+    Ok(BuildStatus {
+        digest: candidate.digest(),
+        bytes: inspection.bytes,
+        contract: inspection.contract.unwrap_or_default(),
+        source: candidate.source().clone(),
+    })
+}
+
+/// Joins the component to the linker, which checks the types of imports and
+/// exports.
+fn link(
+    engine: &wasmtime::Engine,
+    component: &Component,
+) -> Result<PluginPre<StoreState>, LoadError> {
+    let linker = linker::build(engine).map_err(LoadError::MismatchedImport)?;
+    let pre: InstancePre<_> = linker
+        .instantiate_pre(component)
+        .map_err(LoadError::MismatchedImport)?;
+    PluginPre::new(pre).map_err(LoadError::MismatchedExport)
+}
+
+/// Runs what takes CPU time away from the executor.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
+) -> Result<T, LoadError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| LoadError::Compiler(CompilerError::GivenUp))?
+}
