@@ -5,6 +5,7 @@
 //! resolved to ([`EgressPolicy::admit_address`]). Both must agree; the address
 //! that was checked is the address that is dialled.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::uri::{PathAndQuery, Scheme};
@@ -83,6 +84,17 @@ impl Origin {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+}
+
+/// As in a URL, always with the port.
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.scheme {
+            OriginScheme::Http => "http",
+            OriginScheme::Https => "https",
+        };
+        write!(f, "{scheme}://{}:{}", self.host, self.port)
     }
 }
 

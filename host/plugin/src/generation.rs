@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::accept;
+use crate::breaker::Breakers;
 use crate::engine::Engine;
 use crate::error::LoadError;
 use crate::guest_log::GuestLog;
@@ -67,6 +68,7 @@ pub(crate) struct Surroundings {
     pub(crate) engine: Engine,
     pub(crate) limits: Arc<Limits>,
     pub(crate) meter: Meter,
+    pub(crate) breakers: Arc<Breakers>,
     config: Arc<[(String, String)]>,
     outbound: Arc<Outbound>,
     log: Arc<GuestLog>,
@@ -87,9 +89,16 @@ impl Surroundings {
     pub(crate) fn new(engine: &Engine, settings: Settings) -> Result<Self, LoadError> {
         let limits = Arc::new(settings.limits.consistent());
         let meter = Meter::new(&settings.name);
-        let outbound = Outbound::new(settings.egress, Arc::clone(&limits), meter.clone());
+        let breakers = Arc::new(Breakers::new(&settings.egress.origins, &limits, &meter));
+        let outbound = Outbound::new(
+            settings.egress,
+            Arc::clone(&limits),
+            Arc::clone(&breakers),
+            meter.clone(),
+        );
         Ok(Self {
             engine: engine.clone(),
+            breakers,
             config: settings.config.into(),
             outbound: outbound.map_err(LoadError::Tls)?,
             log: GuestLog::new(&settings.name),

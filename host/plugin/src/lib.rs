@@ -10,11 +10,13 @@
 //! of its own (`handle`, and the retries of `fetch`); `generation` is a
 //! compiled component with all that its calls need; `store` and `linker` say
 //! what one store may touch; `egress` decides about requests and `outbound`
-//! sends them.
+//! sends them. `breaker` leaves alone for a while what fails again and again,
+//! be it the plugin or the app.
 
 #![forbid(unsafe_code)]
 
 mod accept;
+mod breaker;
 mod candidate;
 mod egress;
 mod engine;
@@ -36,6 +38,7 @@ mod telemetry;
 mod turn;
 mod worker;
 
+pub use breaker::{BreakerPolicy, BreakerState, BreakerStatus};
 pub use candidate::{Candidate, CandidateSource, signature_path};
 pub use egress::{Admitted, Denial, EgressPolicy, Origin, OriginError, OriginScheme};
 pub use engine::{Engine, EngineConfig, EngineError};

@@ -9,6 +9,7 @@
 
 mod connect;
 mod response;
+mod verdict;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use wasmtime_wasi_http::{
 
 use self::connect::{ConnectError, Connector};
 use self::response::CappedBody;
+use crate::breaker::{Breakers, Pass};
 use crate::egress::{Admitted, Denial, EgressPolicy};
 use crate::settings::Limits;
 use crate::telemetry::Meter;
@@ -48,6 +50,7 @@ pub(crate) struct Outbound {
     client: Client<Connector, Full<Bytes>>,
     slots: Semaphore,
     limits: Arc<Limits>,
+    breakers: Arc<Breakers>,
     meter: Meter,
     started: Instant,
     /// Seconds since `started` of the last logged denial, plus one.
@@ -58,6 +61,7 @@ impl Outbound {
     pub(crate) fn new(
         policy: EgressPolicy,
         limits: Arc<Limits>,
+        breakers: Arc<Breakers>,
         meter: Meter,
     ) -> Result<Arc<Self>, rustls::Error> {
         let policy = Arc::new(policy);
@@ -78,6 +82,7 @@ impl Outbound {
             client,
             slots: Semaphore::new(limits.concurrent_requests),
             limits,
+            breakers,
             meter,
             started: Instant::now(),
             last_denial: AtomicU64::new(0),
@@ -88,13 +93,13 @@ impl Outbound {
     async fn send(&self, request: Request<WasiBody>) -> Answer {
         let started = Instant::now();
         let deadline = tokio::time::Instant::now() + self.limits.request;
-        let answer = tokio::time::timeout_at(deadline, self.exchange(request))
+        let answer = tokio::time::timeout_at(deadline, self.exchange(request, deadline))
             .await
             .unwrap_or(Err(Error::HttpResponseTimeout));
         let outcome = match &answer {
-            Ok(response) if response.status().is_success() => "success",
-            Ok(response) if response.status().is_redirection() => "redirection",
-            Ok(response) if response.status().is_client_error() => "client_error",
+            Ok((response, _)) if response.status().is_success() => "success",
+            Ok((response, _)) if response.status().is_redirection() => "redirection",
+            Ok((response, _)) if response.status().is_client_error() => "client_error",
             Ok(_) => "server_error",
             Err(Error::HttpRequestDenied | Error::DestinationIpProhibited) => "denied",
             Err(Error::HttpResponseTimeout | Error::ConnectionTimeout) => "timeout",
@@ -104,16 +109,19 @@ impl Outbound {
             Err(_) => "unavailable",
         };
         self.meter.request(outcome, started.elapsed());
-        let response = answer?;
+        let (response, pass) = answer?;
         tracing::debug!(status = response.status().as_u16(), "the app answered");
         let limit = self.limits.response_bytes;
-        Ok(response.map(|body| CappedBody::new(body, limit, deadline).boxed_unsync()))
+        Ok(response.map(|body| CappedBody::new(body, limit, deadline, pass).boxed_unsync()))
     }
 
+    /// The head of the app's answer. Whether the rest comes is for the holder
+    /// of the pass to see, if the head has not said enough.
     async fn exchange(
         &self,
         request: Request<WasiBody>,
-    ) -> Result<Response<hyper::body::Incoming>, Error> {
+        deadline: tokio::time::Instant,
+    ) -> Result<(Response<hyper::body::Incoming>, Option<Pass>), Error> {
         let admitted = self
             .policy
             .admit(request.method(), request.uri())
@@ -124,15 +132,20 @@ impl Outbound {
             .await
             .map_err(|_| Error::ConnectionLimitReached)?;
         let request = self.rebuild(request, &admitted).await?;
-        let response = self
-            .client
-            .request(request)
-            .await
-            .map_err(|error| self.failure(&error))?;
+        let pass = self.breakers.backend(&admitted.origin);
+        let pass = pass.map_err(|_| Error::ConnectionRefused)?;
+        // Within the time of the whole, and in it first: a silent app is a
+        // finding, no call that was broken off.
+        let answer = match tokio::time::timeout_at(deadline, self.client.request(request)).await {
+            Ok(answer) => answer.map_err(|error| self.failure(&error)),
+            Err(_) => Err(Error::HttpResponseTimeout),
+        };
+        let pass = verdict::of_head(pass, &answer);
+        let response = answer?;
         if header_bytes(response.headers()) > self.limits.response_header_bytes {
             return Err(Error::HttpResponseHeaderSectionSize(None));
         }
-        Ok(response)
+        Ok((response, pass))
     }
 
     /// A new request from the admitted parts: our URI, our framing, and of the

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
+use crate::breaker::{BreakerStatus, Open, Pass};
 use crate::candidate::Candidate;
 use crate::engine::Engine;
 use crate::error::{LoadError, RollbackError};
@@ -180,7 +182,7 @@ impl Plugin {
             deadline: started + self.surroundings.limits.call,
         };
         let span = tracing::debug_span!("call", op = "fetch", generation = self.number());
-        let result = match self.line.fetch(&call).instrument(span).await {
+        let result = match self.try_fetch(&call).instrument(span).await {
             Err(FetchError::Plugin(PluginFault::Stuck)) => Err(FetchError::Timeout),
             result => result,
         };
@@ -225,10 +227,30 @@ impl Plugin {
             request,
             refresher,
         };
-        let result = self.line.handle(errand).instrument(span).await;
+        let result = self.try_handle(errand).instrument(span).await;
         let meter = &self.surroundings.meter;
         meter.call("handle", handle_label(&result), started.elapsed());
         result
+    }
+
+    /// The states of the circuit breakers: the plugin's own, and those of the
+    /// origins that it may ask.
+    #[must_use]
+    pub fn breakers(&self) -> Vec<BreakerStatus> {
+        self.surroundings.breakers.status()
+    }
+
+    /// The app says that it is back, or its operator does: requests to it are
+    /// tried again at once. Returns how many breakers were not closed.
+    pub fn app_is_back(&self) -> usize {
+        self.surroundings.breakers.app_is_back()
+    }
+
+    /// Changes whenever the app is known to answer again: a breaker of an
+    /// origin has closed, or [`Plugin::app_is_back`] was called.
+    #[must_use]
+    pub fn returns(&self) -> watch::Receiver<u64> {
+        self.surroundings.breakers.returns()
     }
 
     /// Takes no more fetches, lets those that have begun finish until `drain`
@@ -237,8 +259,55 @@ impl Plugin {
         self.line.shutdown(drain).await;
     }
 
+    /// A fetch, if the breaker lets it through.
+    async fn try_fetch(&self, call: &Call<'_>) -> Result<Fetched, FetchError> {
+        let pass = self.surroundings.breakers.fetch();
+        let pass = pass.map_err(|_| PluginFault::CircuitOpen)?;
+        let result = self.line.fetch(call).await;
+        judge(pass, fetch_fault(&result));
+        result
+    }
+
+    /// A request, if the breaker lets it through.
+    async fn try_handle(&self, errand: Errand) -> Result<Response<Bytes>, HandleError> {
+        let pass = self.surroundings.breakers.handle();
+        let pass = pass.map_err(|Open { retry_after }| HandleError::CircuitOpen { retry_after })?;
+        let result = self.line.handle(errand).await;
+        judge(pass, handle_fault(&result));
+        result
+    }
+
     fn number(&self) -> u64 {
         self.line.current().number
+    }
+}
+
+/// Tells the breaker how a call ended: whatever the app said, and whatever
+/// the host could not do, is no fault of the plugin.
+fn judge(pass: Pass, fault: Option<PluginFault>) {
+    match fault {
+        None => pass.success(),
+        Some(fault) if fault.is_own() => pass.failure(fault.label()),
+        Some(_) => drop(pass),
+    }
+}
+
+/// The fault of the plugin, or of the host, that a fetch ended with.
+fn fetch_fault(result: &Result<Fetched, FetchError>) -> Option<PluginFault> {
+    match result {
+        Err(FetchError::Plugin(fault)) => Some(*fault),
+        _ => None,
+    }
+}
+
+/// The fault of the plugin, or of the host, that a request ended with.
+fn handle_fault(result: &Result<Response<Bytes>, HandleError>) -> Option<PluginFault> {
+    match result {
+        Ok(_) | Err(HandleError::Refused | HandleError::TooLarge) => None,
+        Err(HandleError::Timeout(_)) => Some(PluginFault::Stuck),
+        Err(HandleError::Overloaded) => Some(PluginFault::Overloaded),
+        Err(HandleError::CircuitOpen { .. }) => Some(PluginFault::CircuitOpen),
+        Err(HandleError::Plugin(fault)) => Some(*fault),
     }
 }
 
@@ -264,6 +333,7 @@ fn handle_label(result: &Result<Response<Bytes>, HandleError>) -> &'static str {
         Err(HandleError::TooLarge) => "too_large",
         Err(HandleError::Timeout(_)) => "timeout",
         Err(HandleError::Overloaded) => "overloaded",
+        Err(HandleError::CircuitOpen { .. }) => PluginFault::CircuitOpen.label(),
         Err(HandleError::Plugin(fault)) => fault.label(),
     }
 }

@@ -111,6 +111,10 @@ pub enum PluginFault {
     /// The plugin is being shut down.
     #[error("it is shutting down")]
     Stopped,
+    /// It failed so often that it is left alone for a while
+    /// ([`crate::BreakerPolicy`]).
+    #[error("its circuit breaker is open")]
+    CircuitOpen,
 }
 
 impl PluginFault {
@@ -126,6 +130,20 @@ impl PluginFault {
             Self::Stuck => "stuck",
             Self::Overloaded => "overloaded",
             Self::Stopped => "stopped",
+            Self::CircuitOpen => "circuit_open",
+        }
+    }
+
+    /// Whether it is the plugin's own doing: what a breaker counts.
+    pub(crate) fn is_own(self) -> bool {
+        match self {
+            Self::Trap
+            | Self::TurnLimit
+            | Self::ResourceLimit
+            | Self::StackOverflow
+            | Self::Instantiate
+            | Self::Stuck => true,
+            Self::Overloaded | Self::Stopped | Self::CircuitOpen => false,
         }
     }
 }
@@ -146,6 +164,13 @@ pub enum HandleError {
     /// More requests are being handled than [`crate::Limits::handle_calls`].
     #[error("too many requests are being handled")]
     Overloaded,
+    /// The plugin failed so often that it is left alone for a while
+    /// ([`crate::BreakerPolicy`]).
+    #[error("its circuit breaker is open")]
+    CircuitOpen {
+        /// Until when a request will be tried again.
+        retry_after: Duration,
+    },
     /// The plugin itself failed.
     #[error("the plugin failed: {0}")]
     Plugin(#[from] PluginFault),

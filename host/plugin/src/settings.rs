@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::breaker::BreakerPolicy;
 use crate::egress::EgressPolicy;
 use crate::swap::Verification;
 
@@ -101,6 +102,10 @@ pub struct Limits {
     /// Answers that the generation before did better, after which it takes
     /// over again. Default 3. A fault of the new one is enough by itself.
     pub probation_regressions: usize,
+    /// When calls of the plugin are refused because it fails.
+    pub plugin_breaker: BreakerPolicy,
+    /// When requests to an origin are refused because the app fails.
+    pub backend_breaker: BreakerPolicy,
 }
 
 impl Default for Limits {
@@ -135,6 +140,8 @@ impl Default for Limits {
             probation: Duration::from_secs(60),
             probation_calls: 100,
             probation_regressions: 3,
+            plugin_breaker: BreakerPolicy::default(),
+            backend_breaker: BreakerPolicy::default(),
         }
     }
 }

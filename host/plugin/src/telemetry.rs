@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, histogram};
+use metrics::{
+    Counter, Gauge, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram,
+};
 
 use crate::egress::Denial;
 use crate::roster::PluginFault;
@@ -22,6 +25,9 @@ const EGRESS: &str = "muster_egress_requests_total";
 const EGRESS_SECONDS: &str = "muster_egress_request_seconds";
 const EGRESS_DENIED: &str = "muster_egress_denied_total";
 const EGRESS_CONNECTIONS: &str = "muster_egress_connections_total";
+const BREAKER_STATE: &str = "muster_breaker_state";
+const BREAKER_TRANSITIONS: &str = "muster_breaker_transitions_total";
+const BREAKER_REFUSED: &str = "muster_breaker_refused_total";
 
 /// Describes the sandbox's metrics to the recorder that is installed.
 pub fn describe_metrics() {
@@ -61,6 +67,21 @@ pub fn describe_metrics() {
         EGRESS_CONNECTIONS,
         Unit::Count,
         "Connections opened to apps"
+    );
+    describe_gauge!(
+        BREAKER_STATE,
+        Unit::Count,
+        "Whether a circuit breaker lets calls pass: closed (0), open (1), probing (2)"
+    );
+    describe_counter!(
+        BREAKER_TRANSITIONS,
+        Unit::Count,
+        "Changes of a circuit breaker's state, by the state that it came to"
+    );
+    describe_counter!(
+        BREAKER_REFUSED,
+        Unit::Count,
+        "Calls that a circuit breaker refused"
     );
 }
 
@@ -128,6 +149,19 @@ impl Meter {
 
     pub(crate) fn connection(&self) {
         counter!(EGRESS_CONNECTIONS, "vhost" => self.vhost.clone()).increment(1);
+    }
+
+    pub(crate) fn breaker_state(&self, name: &str) -> Gauge {
+        gauge!(BREAKER_STATE, "vhost" => self.vhost.clone(), "breaker" => name.to_owned())
+    }
+
+    pub(crate) fn breaker_refused(&self, name: &str) -> Counter {
+        counter!(BREAKER_REFUSED, "vhost" => self.vhost.clone(), "breaker" => name.to_owned())
+    }
+
+    pub(crate) fn breaker_transitions(&self, name: &str, to: &'static str) -> Counter {
+        let (vhost, name) = (self.vhost.clone(), name.to_owned());
+        counter!(BREAKER_TRANSITIONS, "vhost" => vhost, "breaker" => name, "to" => to)
     }
 
     pub(crate) fn vhost(&self) -> &str {

@@ -10,32 +10,35 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::Error;
 
+use super::verdict;
+use crate::breaker::Pass;
+
 /// A body that ends with an error when it is too long or too late. Trailers
 /// are dropped: nothing in the contract needs them.
 pub(crate) struct CappedBody {
     inner: Incoming,
     left: usize,
     deadline: Pin<Box<Sleep>>,
+    /// Until it is known whether the body comes.
+    pass: Option<Pass>,
 }
 
 impl CappedBody {
-    pub(crate) fn new(inner: Incoming, limit: usize, deadline: Instant) -> Self {
+    pub(crate) fn new(
+        inner: Incoming,
+        limit: usize,
+        deadline: Instant,
+        pass: Option<Pass>,
+    ) -> Self {
         Self {
             inner,
             left: limit,
             deadline: Box::pin(tokio::time::sleep_until(deadline)),
+            pass,
         }
     }
-}
 
-impl Body for CappedBody {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         if self.deadline.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Some(Err(Error::HttpResponseTimeout)));
         }
@@ -58,6 +61,31 @@ impl Body for CappedBody {
             self.left = left;
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
+    }
+}
+
+/// The app answered; whoever asked may not want the whole of it.
+impl Drop for CappedBody {
+    fn drop(&mut self) {
+        if let Some(pass) = self.pass.take() {
+            pass.success();
+        }
+    }
+}
+
+impl Body for CappedBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let frame = self.next(cx);
+        if let Poll::Ready(Some(Err(error))) = &frame {
+            verdict::of_body(self.pass.take(), error);
+        }
+        frame
     }
 
     fn size_hint(&self) -> http_body::SizeHint {

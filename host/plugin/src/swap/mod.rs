@@ -30,6 +30,7 @@ pub(crate) use self::self_test::Occasion;
 pub use self::status::{BuildStatus, Phase, Refusal, RollbackCause, RolledBack, Status, Swapped};
 use self::trial::Trial;
 pub use self::verification::Verification;
+use crate::breaker::Breakers;
 use crate::error::{LoadError, RollbackError};
 use crate::generation::{Build, Call, Generation, Surroundings};
 use crate::inspect::Digest;
@@ -49,6 +50,7 @@ pub(crate) struct Line {
     lineup: ArcSwap<Lineup>,
     books: Mutex<Books>,
     drains: Drains,
+    breakers: Arc<Breakers>,
     limits: Arc<Limits>,
     meter: Meter,
 }
@@ -88,6 +90,7 @@ impl Line {
                 stopped: false,
             }),
             drains: Drains::new(limits.drain, meter.clone()),
+            breakers: Arc::clone(&surroundings.breakers),
             limits,
             meter,
         })
@@ -250,6 +253,7 @@ impl Line {
             replaced: Some(replaced),
         };
         self.lineup.store(Arc::new(Lineup { current, trial }));
+        self.breakers.renew();
         swapped
     }
 
@@ -286,6 +290,7 @@ impl Line {
                 }
             }),
             draining: self.drains.under_way(),
+            breakers: self.breakers.status(),
         }
     }
 

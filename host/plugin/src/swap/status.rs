@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::breaker::BreakerStatus;
 use crate::candidate::CandidateSource;
 use crate::error::LoadError;
 use crate::inspect::Digest;
@@ -30,6 +31,9 @@ pub struct Status {
     pub last_rollback: Option<RolledBack>,
     /// Replaced generations whose calls have not all finished.
     pub draining: usize,
+    /// The circuit breakers: the plugin's own, and those of the origins that
+    /// it may ask.
+    pub breakers: Vec<BreakerStatus>,
 }
 
 /// A component that was loaded.

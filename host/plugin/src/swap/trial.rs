@@ -91,7 +91,9 @@ fn suspicion(answer: &Result<Fetched, FetchError>) -> Option<Observation> {
         | Err(
             FetchError::Unavailable
             | FetchError::Timeout
-            | FetchError::Plugin(PluginFault::Overloaded | PluginFault::Stopped),
+            | FetchError::Plugin(
+                PluginFault::Overloaded | PluginFault::Stopped | PluginFault::CircuitOpen,
+            ),
         ) => None,
     }
 }

@@ -63,6 +63,15 @@ pub(super) enum Failure {
     },
     #[error("cannot read the token file")]
     ReadToken(#[source] std::io::Error),
+    #[error("cannot read the certificates in {}", path.display())]
+    ReadAuthorities {
+        path: PathBuf,
+        source: rustls::pki_types::pem::Error,
+    },
+    #[error("there is no certificate in {}", path.display())]
+    NoAuthority { path: PathBuf },
+    #[error("a certificate of --ca-file is no authority")]
+    Authority(#[source] rustls::Error),
     #[error("the token cannot be put into a request")]
     TokenCharacters,
     #[error("the URL must begin with http:// or https:// and name a host")]
@@ -79,6 +88,8 @@ impl Failure {
         match self {
             Self::Config(LoadError::Faults(_)) | Self::TokenCharacters | Self::Url => USAGE,
             Self::PasswordsDiffer
+            | Self::Authority(_)
+            | Self::NoAuthority { .. }
             | Self::Password(_)
             | Self::Username { .. }
             | Self::Domain { .. }
@@ -93,6 +104,7 @@ impl Failure {
             | Self::UsersFile(_)
             | Self::ReadPassword(_)
             | Self::ReadToken(_)
+            | Self::ReadAuthorities { .. }
             | Self::WriteFile { .. } => IO,
             Self::Plugin(_) => DATA,
             Self::Start(_)

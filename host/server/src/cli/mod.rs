@@ -11,6 +11,7 @@ mod failure;
 mod logging;
 mod plugin;
 mod refresh;
+mod remote;
 mod serve;
 mod signals;
 mod user;

@@ -7,6 +7,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use super::breaker_limits::BreakerLimits;
 use super::quantity::Size;
 use super::reader::Section;
 use super::storage::StorageLimits;
@@ -174,6 +175,8 @@ pub struct BackendLimits {
     pub header_bytes: usize,
     /// Contacts of one user. Default 10,000.
     pub contacts: usize,
+    /// `[limits.backend.breaker]`: when an app that fails is left alone; for each origin.
+    pub breaker: BreakerLimits,
 }
 
 /// What a refresh may cost the app.
@@ -218,6 +221,8 @@ pub struct PluginLimits {
     pub probation_calls: usize,
     /// Answers that it did better, after which it takes over again. Default 3.
     pub probation_regressions: usize,
+    /// `[limits.plugin.breaker]`: when a plugin that fails is left alone; for each of its exports.
+    pub breaker: BreakerLimits,
 }
 
 impl Limits {
@@ -351,6 +356,7 @@ impl BackendLimits {
                 .0,
             header_bytes: section.value("header_bytes", Size(default.header_bytes)).0,
             contacts: section.value("contacts", default.contacts),
+            breaker: section.section("breaker", |it| BreakerLimits::read(it, default.breaker)),
         }
     }
 }
@@ -393,6 +399,7 @@ impl PluginLimits {
             probation_calls: section.value("probation_calls", default.probation_calls),
             probation_regressions: section
                 .value("probation_regressions", default.probation_regressions),
+            breaker: section.section("breaker", |it| BreakerLimits::read(it, default.breaker)),
         }
     }
 }
@@ -501,6 +508,7 @@ impl Default for BackendLimits {
             response_bytes: 4 * MIB,
             header_bytes: 64 * KIB,
             contacts: 10_000,
+            breaker: BreakerLimits::default(),
         }
     }
 }
@@ -529,6 +537,7 @@ impl Default for PluginLimits {
             probation: Duration::from_secs(60),
             probation_calls: 100,
             probation_regressions: 3,
+            breaker: BreakerLimits::default(),
         }
     }
 }

@@ -7,6 +7,7 @@
 //! `virtual_host` (the sections), and `fault` (what was wrong, all of it at once).
 
 mod auth;
+mod breaker_limits;
 mod contact_addresses;
 mod fault;
 mod jwt;
@@ -29,6 +30,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 pub use auth::{Auth, Credential};
+pub use breaker_limits::BreakerLimits;
 pub use contact_addresses::ContactAddresses;
 pub use fault::{Fault, Faults, Position, Problem, Severity};
 pub use jwt::JwtAuth;

@@ -1,16 +1,18 @@
 //! Everything under `/roster_admin/`: authenticate, bound, hand the request to
-//! the plugin of the virtual host that it is for.
+//! the plugin of the virtual host that it is for. Only the app's word that it
+//! is back is answered here.
 //!
 //! Nothing that arrives without the token costs more than its head: no body is
 //! read, no plugin is called, and the answer is the same whatever was asked.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use muster_plugin::HandleError;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -21,6 +23,9 @@ use super::{HttpState, answer};
 use crate::hosts::VirtualHost;
 use crate::limit::Limit;
 use crate::rosters::RefreshCall;
+
+/// Where the app says that it is back.
+const PING: &str = "/roster_admin/ping";
 
 /// Who may call: the digests of the operator's tokens.
 pub(crate) struct Tokens {
@@ -87,6 +92,9 @@ pub(crate) async fn handle(State(state): State<Arc<HttpState>>, request: Request
             "several virtual hosts are served here: name one by the Host header",
         );
     };
+    if head.uri.path() == PING {
+        return ping(&host, &head.method);
+    }
     let limits = state.limits;
     let read = body::read(&head.headers, body, limits.body_bytes, limits.body_timeout);
     let body = match read.await {
@@ -104,6 +112,18 @@ pub(crate) async fn handle(State(state): State<Arc<HttpState>>, request: Request
     head.headers.remove(header::AUTHORIZATION);
     head.headers.remove(header::COOKIE);
     hand_over(&state, &host, http::Request::from_parts(head, body)).await
+}
+
+/// The app is back: it is asked again at once, not with the next probe. Answered without the
+/// plugin, which may be what does not work; whatever body there is stays unread.
+fn ping(host: &VirtualHost, method: &Method) -> Response {
+    if *method != Method::POST {
+        return answer::method_not_allowed_but("POST");
+    }
+    let closed = host.plugin.app_is_back();
+    metrics::counter!("muster_admin_requests_total", "outcome" => "ping").increment(1);
+    tracing::info!(vhost = %host.domain, closed, "the app says that it is back");
+    answer::ok(&format!("welcome back; circuit breakers closed: {closed}"))
 }
 
 async fn hand_over(
@@ -132,18 +152,27 @@ async fn hand_over(
 }
 
 fn refused(error: &HandleError) -> Response {
-    let status = match error {
-        HandleError::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
-        HandleError::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
-        _ => StatusCode::BAD_GATEWAY,
+    let (status, retry_after) = match error {
+        HandleError::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, Some(5)),
+        HandleError::CircuitOpen { retry_after } => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Some(whole_seconds(*retry_after)),
+        ),
+        HandleError::Timeout(_) => (StatusCode::GATEWAY_TIMEOUT, None),
+        _ => (StatusCode::BAD_GATEWAY, None),
     };
     let mut response = answer::error(status, &format!("the plugin did not answer: {error}"));
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, http::HeaderValue::from_static("5"));
+    if let Some(seconds) = retry_after {
+        let headers = response.headers_mut();
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
+}
+
+/// Not sooner than `duration`, and not at once.
+fn whole_seconds(duration: Duration) -> u64 {
+    let started = u64::from(duration.subsec_nanos() > 0);
+    duration.as_secs().saturating_add(started).max(1)
 }
 
 #[cfg(test)]
@@ -182,6 +211,14 @@ mod tests {
             assert!(!tokens.admit(&headers(refused)), "{refused}");
         }
         assert!(!tokens.admit(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn nobody_is_told_to_come_back_too_early() {
+        for (milliseconds, seconds) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2), (4_200, 5)] {
+            let wait = Duration::from_millis(milliseconds);
+            assert_eq!(whole_seconds(wait), seconds, "{milliseconds} ms");
+        }
     }
 
     #[test]

@@ -4,10 +4,18 @@
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
+/// Done: `{"status":"ok","message":…,"updated":0,"errors":0}`.
+pub(crate) fn ok(message: &str) -> Response {
+    summary(StatusCode::OK, "ok", message)
+}
+
 /// An error answer: `{"status":"error","message":…,"updated":0,"errors":0}`.
 pub(crate) fn error(status: StatusCode, message: &str) -> Response {
-    let body =
-        serde_json::json!({ "status": "error", "message": message, "updated": 0, "errors": 0 });
+    summary(status, "error", message)
+}
+
+fn summary(status: StatusCode, word: &str, message: &str) -> Response {
+    let body = serde_json::json!({ "status": word, "message": message, "updated": 0, "errors": 0 });
     (
         status,
         [(header::CONTENT_TYPE, "application/json")],
@@ -43,8 +51,19 @@ pub(crate) fn unauthorized() -> Response {
 pub(crate) async fn not_found() -> Response {
     error(
         StatusCode::NOT_FOUND,
-        "no such path; Muster serves /roster_admin/refresh, /healthz, /readyz, /metrics and, unless they are switched off or elsewhere, /xmpp-websocket and /http-bind",
+        "no such path; Muster serves /roster_admin/refresh, /roster_admin/ping, /healthz, /readyz, /metrics and, unless they are switched off or elsewhere, /xmpp-websocket and /http-bind",
     )
+}
+
+/// The path takes these methods only.
+pub(crate) fn method_not_allowed_but(methods: &'static str) -> Response {
+    let mut response = error(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "this path does not take that method",
+    );
+    let allow = HeaderValue::from_static(methods);
+    response.headers_mut().insert(header::ALLOW, allow);
+    response
 }
 
 /// The route exists, the method does not. axum adds `Allow`.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
+use muster_plugin::BreakerState;
 
 use super::{HttpState, answer};
 
@@ -14,11 +15,19 @@ pub(crate) async fn healthz() -> &'static str {
 }
 
 /// Whether new clients and refreshes are welcome: no while the server drains.
+/// A circuit breaker that is open does not change that, since logins and
+/// whatever rosters are known go on; it is told, but not of whom: nobody has
+/// shown a token.
 pub(crate) async fn readyz(State(state): State<Arc<HttpState>>) -> Response {
     if state.draining.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
     }
-    "ready\n".into_response()
+    let breakers = state.hosts.iter().flat_map(|host| host.plugin.breakers());
+    let tripped = breakers.filter(|it| it.state != BreakerState::Closed);
+    match tripped.count() {
+        0 => "ready\n".into_response(),
+        count => format!("ready, degraded: circuit breakers open: {count}\n").into_response(),
+    }
 }
 
 /// The metrics in the Prometheus text format, behind the same token as the

@@ -85,6 +85,18 @@ fn plugin_limits(limits: &config::Limits) -> muster_plugin::Limits {
         probation: limits.plugin.probation,
         probation_calls: limits.plugin.probation_calls,
         probation_regressions: limits.plugin.probation_regressions,
+        plugin_breaker: breaker(limits.plugin.breaker),
+        backend_breaker: breaker(limits.backend.breaker),
         ..default
+    }
+}
+
+fn breaker(limits: config::BreakerLimits) -> muster_plugin::BreakerPolicy {
+    let count = |count| u32::try_from(count).unwrap_or(u32::MAX);
+    muster_plugin::BreakerPolicy {
+        failures: count(limits.failures),
+        window: limits.window,
+        share: count(limits.share),
+        probe_interval: limits.probe_interval,
     }
 }

@@ -1,0 +1,191 @@
+//! A running server, as commands reach it: where it is, the token, one request.
+//!
+//! Owns the arguments that those commands share, and what can go wrong on the way. What an answer
+//! means is the command's affair.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::Args;
+use http::header::{AUTHORIZATION, HOST};
+use http::{HeaderValue, Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::failure::Failure;
+
+/// For a whole exchange.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// What a server with many virtual hosts says of them is some hundred kilobytes.
+const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
+
+/// Where the server is and who asks.
+#[derive(Debug, Args)]
+pub(super) struct Address {
+    /// Where the server listens for HTTP
+    #[arg(long, default_value = "http://127.0.0.1:5280")]
+    url: String,
+    /// A token of the server; other processes can see arguments, so prefer the variable or the file
+    #[arg(long, env = "MUSTER_TOKEN", hide_env_values = true, value_parser = secret)]
+    token: Option<SecretString>,
+    /// A file whose first line is the token
+    #[arg(long, value_name = "FILE", conflicts_with = "token")]
+    token_file: Option<PathBuf>,
+    /// The authorities whose certificates are good for https, in PEM, instead of the public ones
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+}
+
+fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
+    Ok(SecretString::from(text))
+}
+
+/// A server and how to talk to it.
+pub(super) struct Remote {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    base: String,
+    authorization: Option<HeaderValue>,
+    host: Option<String>,
+}
+
+/// What it answered.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) body: Bytes,
+}
+
+/// Why there is no answer. Reach: one request.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RequestError {
+    #[error("the server cannot be reached")]
+    Unreachable(#[from] hyper_util::client::legacy::Error),
+    #[error("the server did not answer in time")]
+    Timeout(#[from] tokio::time::error::Elapsed),
+    #[error("the server's answer broke off or is too long")]
+    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the token is missing or wrong")]
+    Unauthorized,
+    #[error("the server answered with status {0} and nothing that can be read")]
+    NoSummary(StatusCode),
+    #[error("the request cannot be made")]
+    Request(#[from] http::Error),
+}
+
+impl RequestError {
+    /// Whether the server answered at all.
+    pub(super) fn reached(&self) -> bool {
+        !matches!(self, Self::Unreachable(_) | Self::Timeout(_))
+    }
+}
+
+impl Address {
+    /// Makes ready to ask. A URL that ends with `route` is taken for the server's as well. `host`
+    /// is what the `Host` header says instead of the URL.
+    pub(super) fn remote(&self, route: &str, host: Option<String>) -> Result<Remote, Failure> {
+        let base = self.url.trim_end_matches('/').trim_end_matches(route);
+        let uri = Uri::try_from(base).map_err(|_| Failure::Url)?;
+        if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
+            return Err(Failure::Url);
+        }
+        let header =
+            |text: String| HeaderValue::try_from(text).map_err(|_| Failure::TokenCharacters);
+        let authorization = match self.token()? {
+            Some(token) => Some(header(format!("Bearer {}", token.expose_secret()))?),
+            None => None,
+        };
+        let connector = HttpsConnectorBuilder::new();
+        let connector = match &self.ca_file {
+            Some(path) => connector.with_tls_config(trusting(path)?),
+            None => connector.with_webpki_roots(),
+        };
+        let connector = connector.https_or_http().enable_http1().build();
+        Ok(Remote {
+            client: Client::builder(TokioExecutor::new()).build(connector),
+            base: base.to_owned(),
+            authorization,
+            host,
+        })
+    }
+
+    fn token(&self) -> Result<Option<SecretString>, Failure> {
+        let Some(path) = &self.token_file else {
+            return Ok(self.token.clone());
+        };
+        let text = std::fs::read_to_string(path).map_err(Failure::ReadToken)?;
+        let text = zeroize::Zeroizing::new(text);
+        let mut lines = text.lines().map(str::trim);
+        let token = lines.find(|line| !line.is_empty() && !line.starts_with('#'));
+        Ok(token.map(SecretString::from))
+    }
+}
+
+/// TLS that believes the authorities in a file.
+fn trusting(path: &Path) -> Result<ClientConfig, Failure> {
+    let read = |source| Failure::ReadAuthorities {
+        path: path.to_owned(),
+        source,
+    };
+    let mut roots = RootCertStore::empty();
+    let certificates = CertificateDer::pem_file_iter(path).map_err(read)?;
+    for certificate in certificates {
+        roots
+            .add(certificate.map_err(read)?)
+            .map_err(Failure::Authority)?;
+    }
+    if roots.is_empty() {
+        return Err(Failure::NoAuthority {
+            path: path.to_owned(),
+        });
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.map_err(Failure::Authority)?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+impl Remote {
+    /// Sends one request without a body, to a path of the server.
+    pub(super) async fn ask(&self, method: Method, path: &str) -> Result<Answer, RequestError> {
+        tokio::time::timeout(TIMEOUT, self.exchange(method, path)).await?
+    }
+
+    async fn exchange(&self, method: Method, path: &str) -> Result<Answer, RequestError> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base));
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization.clone());
+        }
+        if let Some(host) = &self.host {
+            request = request.header(HOST, host);
+        }
+        let response = self.client.request(request.body(Full::default())?).await?;
+        let status = response.status();
+        if status == StatusCode::UNAUTHORIZED {
+            return Err(RequestError::Unauthorized);
+        }
+        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES);
+        let body = body.collect().await.map_err(RequestError::Broken)?;
+        Ok(Answer {
+            status,
+            body: body.to_bytes(),
+        })
+    }
+}
+
+impl Answer {
+    /// The answer as JSON of some shape.
+    pub(super) fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, RequestError> {
+        serde_json::from_slice(&self.body).map_err(|_| RequestError::NoSummary(self.status))
+    }
+}
