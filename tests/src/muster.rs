@@ -13,6 +13,7 @@ use muster_server::config::Config;
 use serde_json::{Value, json};
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
 use tempfile::TempDir;
 
 /// The token that every host of the tests accepts.
@@ -26,6 +27,7 @@ pub const ANYONE: &str = "kind = \"any\"";
 pub struct Setup {
     listen: [String; 2],
     host_keys: String,
+    plugin: String,
     hosts: String,
     sections: String,
     admin: String,
@@ -38,6 +40,7 @@ impl Setup {
         Setup {
             listen: ["127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned()],
             host_keys: String::new(),
+            plugin: "builtin".to_owned(),
             hosts: String::new(),
             sections: String::new(),
             admin: format!("tokens = [\"{TOKEN}\"]"),
@@ -53,10 +56,10 @@ impl Setup {
     /// Adds a virtual host; `auth` is the inside of its `auth` table.
     #[must_use]
     pub fn host(mut self, domain: &str, auth: &str, roster_url: &str) -> Setup {
-        let keys = &self.host_keys;
+        let (keys, plugin) = (&self.host_keys, &self.plugin);
         self.hosts.push_str(&format!(
             "[[virtual_host]]\ndomain = \"{domain}\"\n{keys}\n[virtual_host.auth]\n{auth}\n\
-             [virtual_host.roster]\nplugin = \"builtin\"\nhttp_roster_url = \"{roster_url}\"\n"
+             [virtual_host.roster]\nplugin = \"{plugin}\"\nhttp_roster_url = \"{roster_url}\"\n"
         ));
         self
     }
@@ -83,6 +86,13 @@ impl Setup {
     #[must_use]
     pub fn host_keys(mut self, keys: &str) -> Setup {
         keys.clone_into(&mut self.host_keys);
+        self
+    }
+
+    /// Gives every virtual host that is added from now on this component.
+    #[must_use]
+    pub fn plugin(mut self, path: &Path) -> Setup {
+        self.plugin = path.display().to_string();
         self
     }
 
@@ -113,6 +123,7 @@ impl Setup {
         let Setup {
             listen: [xmpp, http],
             host_keys: _,
+            plugin: _,
             hosts,
             sections,
             admin,

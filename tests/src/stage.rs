@@ -249,9 +249,10 @@ fn start_shared() -> Shared {
         let deserted = app::closed_address().await;
         let users = LISTED_USERS.map(|(user, password)| format!("{user} = \"{password}\""));
         let listed = format!("kind = \"static\"\nusers = {{ {} }}", users.join(", "));
-        // All tests come from one address.
+        // All tests come from one address, and some have their app fail on purpose.
         let setup = Setup::for_app(&app)
             .with("[limits.xmpp]\nlogin_failures = 1000000\nconnects_per_minute = 1000000")
+            .with("[limits.backend.breaker]\nfailures = 1000000")
             .host(LISTED, &listed, &app.roster_url())
             .host(DESERTED, ANYONE, &format!("http://{deserted}/contacts/%s"));
         (Arc::clone(&app), Arc::new(Muster::start(&setup).await))

@@ -16,6 +16,7 @@ mod backend;
 mod bind;
 mod blocking;
 mod bosh;
+mod breaker;
 mod carbons;
 mod client_tokio_xmpp;
 mod compliance;
