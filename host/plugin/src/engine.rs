@@ -8,6 +8,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::compile::{CacheConfig, Compilation, Compiler};
+
 /// How far apart the ticks of the epoch are. A guest is looked at once in a
 /// tick while it computes; a turn limit is a number of ticks.
 pub(crate) const EPOCH_TICK: Duration = Duration::from_millis(10);
@@ -18,12 +20,18 @@ pub struct EngineConfig {
     /// Stack of WebAssembly code, in bytes; deeper recursion traps.
     /// Default 512 KiB.
     pub wasm_stack_bytes: usize,
+    /// Who compiles components. Default: this process.
+    pub compiler: Compiler,
+    /// Where machine code is kept for the next start. Default: nowhere.
+    pub cache: Option<CacheConfig>,
 }
 
 impl Default for EngineConfig {
     fn default() -> Self {
         Self {
             wasm_stack_bytes: 512 << 10,
+            compiler: Compiler::default(),
+            cache: None,
         }
     }
 }
@@ -44,6 +52,7 @@ pub enum EngineError {
 #[derive(Clone)]
 pub struct Engine {
     wasm: wasmtime::Engine,
+    compilation: Arc<Compilation>,
     _ticker: Arc<Ticker>,
 }
 
@@ -54,7 +63,8 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// Makes the engine and starts its epoch thread.
+    /// Makes the engine, starts its epoch thread and opens the cache. Blocks
+    /// for a moment.
     ///
     /// # Errors
     /// [`EngineError`]; nothing about it changes by trying again.
@@ -62,9 +72,14 @@ impl Engine {
         let wasm = wasmtime::Engine::new(&wasm_config(config)).map_err(EngineError::Config)?;
         let ticker = Ticker::start(wasm.clone()).map_err(EngineError::Thread)?;
         Ok(Self {
+            compilation: Arc::new(Compilation::new(config.clone(), &wasm)),
             wasm,
             _ticker: Arc::new(ticker),
         })
+    }
+
+    pub(crate) fn compilation(&self) -> &Compilation {
+        &self.compilation
     }
 
     pub(crate) fn wasm(&self) -> &wasmtime::Engine {
@@ -72,7 +87,8 @@ impl Engine {
     }
 }
 
-fn wasm_config(config: &EngineConfig) -> wasmtime::Config {
+/// Also of the process that compiles: code is for one configuration.
+pub(crate) fn wasm_config(config: &EngineConfig) -> wasmtime::Config {
     let mut wasm = wasmtime::Config::new();
     wasm.wasm_component_model(true)
         .wasm_component_model_async(true)

@@ -18,6 +18,7 @@
 mod accept;
 mod breaker;
 mod candidate;
+mod compile;
 mod egress;
 mod engine;
 mod error;
@@ -40,6 +41,7 @@ mod worker;
 
 pub use breaker::{BreakerPolicy, BreakerState, BreakerStatus};
 pub use candidate::{Candidate, CandidateSource, signature_path};
+pub use compile::{CacheConfig, CompileOrder, Compiler, CompilerCommand, compile_in_child};
 pub use egress::{Admitted, Denial, EgressPolicy, Origin, OriginError, OriginScheme};
 pub use engine::{Engine, EngineConfig, EngineError};
 pub use error::{CompilerError, LoadError, RollbackError};

@@ -20,6 +20,8 @@ const STORES: &str = "muster_plugin_stores_total";
 const SWAPS: &str = "muster_plugin_swaps_total";
 const ROLLBACKS: &str = "muster_plugin_rollbacks_total";
 const CACHE_BYTES: &str = "muster_plugin_cache_bytes";
+const CACHE: &str = "muster_plugin_cache_total";
+const COMPILE_SECONDS: &str = "muster_plugin_compile_seconds";
 const DRAINS: &str = "muster_plugin_drains_total";
 const EGRESS: &str = "muster_egress_requests_total";
 const EGRESS_SECONDS: &str = "muster_egress_request_seconds";
@@ -50,6 +52,16 @@ pub fn describe_metrics() {
         DRAINS,
         Unit::Count,
         "Replaced generations of a plugin, by whether their calls finished in time"
+    );
+    describe_counter!(
+        CACHE,
+        Unit::Count,
+        "Looks for compiled components that were kept, by outcome"
+    );
+    describe_histogram!(
+        COMPILE_SECONDS,
+        Unit::Seconds,
+        "Compiling a component, whatever came of it"
     );
     describe_gauge!(
         CACHE_BYTES,
@@ -83,6 +95,21 @@ pub fn describe_metrics() {
         Unit::Count,
         "Calls that a circuit breaker refused"
     );
+}
+
+/// A look into the cache has found something, or not.
+pub(crate) fn cached(outcome: &'static str) {
+    counter!(CACHE, "outcome" => outcome).increment(1);
+}
+
+/// So large are the files of the cache.
+pub(crate) fn cache_bytes(bytes: u64) {
+    gauge!(CACHE_BYTES).set(bytes as f64);
+}
+
+/// A component was compiled, or refused by the compiler.
+pub(crate) fn compiled(took: Duration) {
+    histogram!(COMPILE_SECONDS).record(took.as_secs_f64());
 }
 
 /// What is counted for one plugin.

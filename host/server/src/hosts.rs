@@ -10,6 +10,7 @@ use url::Url;
 
 use crate::auth::Authenticator;
 use crate::config::ContactAddresses;
+use crate::plugin_file::PluginFile;
 
 /// One served domain.
 pub(crate) struct VirtualHost {
@@ -18,6 +19,8 @@ pub(crate) struct VirtualHost {
     /// Whether messages are kept for accounts of which nobody is there.
     pub(crate) offline_messages: bool,
     pub(crate) plugin: Arc<Plugin>,
+    /// Where the plugin comes from, and newer builds of it.
+    pub(crate) plugin_file: Arc<PluginFile>,
     /// Where web clients reach it, if the operator says so.
     pub(crate) public_url: Option<Url>,
     pub(crate) contact_addresses: ContactAddresses,

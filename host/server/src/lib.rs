@@ -26,6 +26,7 @@ mod limit;
 mod listener;
 mod mailbox;
 mod offline;
+mod plugin_file;
 mod presence;
 mod registration;
 mod requests;
@@ -40,6 +41,10 @@ mod telemetry;
 mod tls;
 mod transport;
 mod undelivered;
+mod watch;
 
-pub use self::server::{Server, StartError};
+/// The sandbox, whose types are in the public face of [`Server`].
+pub use muster_plugin;
+
+pub use self::server::{ReloadError, Server, StartError};
 pub use self::tls::{CertificateConcern, CertificateError, CertificateFiles, ContextError};

@@ -30,11 +30,9 @@ pub(crate) async fn build(
     let limit = surroundings.limits.component_bytes;
     let status = blocking(move || accept(&offered, &wanted, limit)).await?;
     let engine = surroundings.engine.wasm().clone();
-    let bytes = candidate.bytes().clone();
-    let component =
-        blocking(move || Component::from_binary(&engine, &bytes).map_err(LoadError::Compile))
-            .await?;
-    let engine = surroundings.engine.wasm().clone();
+    let compilation = surroundings.engine.compilation();
+    let compiling = compilation.component(&engine, candidate, &surroundings.limits);
+    let component = compiling.await?;
     let pre = blocking(move || link(&engine, &component)).await?;
     let build = Arc::new(Build { status, pre });
     self_test::run(&surroundings.around(&build), verification, occasion).await?;

@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::failure::Failure;
 use super::serve::drain;
 use super::signals::Signals;
-use super::{complain, logging, runtime, say};
+use super::{compiler, complain, logging, runtime, say};
 use crate::Server;
 use crate::config::{Config, LoadError, Log, LogFormat};
 
@@ -90,7 +90,7 @@ impl Demo {
         let text = scene.configuration();
         let origin = storage.path().join("demo");
         let config = Config::parse(&text, &origin).map_err(LoadError::from)?;
-        let server = Server::start(config).await?;
+        let server = Server::start_with(config, compiler::child()).await?;
         scene.xmpp = server
             .xmpp_addresses()
             .first()

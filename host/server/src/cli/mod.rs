@@ -6,6 +6,7 @@
 
 mod cert;
 mod check_config;
+mod compiler;
 mod demo;
 mod failure;
 mod logging;
@@ -84,6 +85,12 @@ enum Command {
     },
     /// Print the version
     Version,
+    /// Compile a plugin from standard input to standard output, for a running server
+    #[command(name = compiler::COMMAND, hide = true)]
+    CompilePlugin {
+        #[arg(hide = true)]
+        order: Vec<String>,
+    },
 }
 
 /// Runs the command that `arguments` (the program's name first) ask for.
@@ -101,6 +108,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let result = match cli.command {
+        Command::CompilePlugin { order } => return compiler::run(&order),
         Command::Serve { config } => serve::run(&config),
         Command::CheckConfig { config } => check_config::run(&config),
         Command::User(command) => command.run(),

@@ -6,7 +6,7 @@ use sd_notify::NotifyState;
 
 use super::failure::Failure;
 use super::signals::{Hangups, Signals};
-use super::{logging, runtime};
+use super::{compiler, logging, runtime};
 use crate::Server;
 use crate::config::Config;
 
@@ -28,7 +28,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let mut hangups = Hangups::new()?;
     let server = tokio::select! {
-        server = Server::start(config) => server?,
+        server = Server::start_with(config, compiler::child()) => server?,
         _ = signals.next() => return Ok(()),
     };
     for address in server.xmpp_addresses() {
@@ -49,7 +49,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         tokio::select! {
             signal = signals.next() => break signal,
             () = hangups.next() => {
-                tracing::info!("SIGHUP: reading certificates and keys again");
+                tracing::info!("SIGHUP: reading certificates, keys and plugins again");
                 server.reload();
             }
         }

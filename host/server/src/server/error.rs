@@ -1,4 +1,4 @@
-//! Why a server does not start.
+//! Why a server does not start, and why it keeps what it has.
 
 use std::net::SocketAddr;
 
@@ -51,4 +51,15 @@ pub enum StartError {
     /// The system has no random numbers to give.
     #[error("the system's random number generator failed: {0}")]
     Entropy(getrandom::Error),
+}
+
+/// Why the plugin of a virtual host was not replaced. Reach: that attempt.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// No such domain is served.
+    #[error("no such virtual host")]
+    UnknownHost,
+    /// The file was refused.
+    #[error(transparent)]
+    Refused(#[from] muster_plugin::LoadError),
 }

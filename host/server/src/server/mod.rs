@@ -14,12 +14,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster_plugin::{Compiler, Status, Swapped};
+use muster_xmpp::DomainRef;
 use muster_xmpp::error::StreamCondition;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use self::error::StartError;
+pub use self::error::{ReloadError, StartError};
 use self::listening::{Each, Surface};
 use crate::admission::{self, Admission};
 use crate::clients::Beginning;
@@ -48,7 +50,16 @@ impl Server {
     ///
     /// # Errors
     /// [`StartError`]; nothing keeps running then.
-    pub async fn start(mut config: Config) -> Result<Server, StartError> {
+    pub async fn start(config: Config) -> Result<Server, StartError> {
+        Self::start_with(config, Compiler::InProcess).await
+    }
+
+    /// The same with a compiler of the caller's choice for plugins: one in a
+    /// process of its own can be stopped, and its memory is bounded.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub async fn start_with(mut config: Config, compiler: Compiler) -> Result<Server, StartError> {
         let metrics = Metrics::install();
         bounds::fit_descriptors(&mut config);
         let (listeners, addresses) = listening::bind(&config).await?;
@@ -56,10 +67,13 @@ impl Server {
         let drain = config.limits.drain;
         let certificate_poll = config.limits.tls.certificate_poll;
         let tasks = TaskTracker::new();
-        let services = Arc::new(wiring::services(config, tasks.clone()).await?);
+        let services = Arc::new(wiring::services(config, compiler, tasks.clone()).await?);
         let stop = services.stop.clone();
         if let Some(tls) = &services.tls {
             tasks.spawn(Arc::clone(tls).watch(certificate_poll, stop.clone()));
+        }
+        for host in services.hosts.iter() {
+            tasks.spawn(Arc::clone(&host.plugin_file).watch(stop.clone()));
         }
         http.serve(listeners, &services, &metrics, &tasks);
         tasks.spawn(upkeep(metrics, services.store.clone(), stop));
@@ -91,10 +105,11 @@ impl Server {
         &self.addresses.https
     }
 
-    /// Reads the files of the certificates, and of the keys of tokens, again. Sessions go on; what
-    /// cannot be used leaves what was before in its place, and is told in the log.
+    /// Reads the files of the certificates, of the keys of tokens and of the plugins again. Sessions
+    /// go on; what cannot be used leaves what was before in its place, and is told in the log.
     pub fn reload(&self) {
         for host in self.services.hosts.iter() {
+            host.plugin_file.ask();
             if let Err(fault) = host.auth.reload() {
                 tracing::error!(domain = %host.domain, %fault, "the old keys of tokens stay in use");
             }
@@ -102,6 +117,22 @@ impl Server {
         if let Some(tls) = &self.services.tls {
             tls.reload();
         }
+    }
+
+    /// Takes the plugin of `domain` from its file as it is now, and says what came of it.
+    ///
+    /// # Errors
+    /// [`ReloadError`]; the build before goes on serving.
+    pub async fn reload_plugin(&self, domain: &DomainRef) -> Result<Swapped, ReloadError> {
+        let host = self.services.hosts.at(domain);
+        let host = host.ok_or(ReloadError::UnknownHost)?;
+        Ok(host.plugin_file.reload().await?)
+    }
+
+    /// What there is to know of the plugins now, one of each virtual host.
+    pub fn plugins(&self) -> Vec<Status> {
+        let hosts = self.services.hosts.iter();
+        hosts.map(|host| host.plugin.status()).collect()
     }
 
     /// Where web clients alone connect, in the order of the configuration.

@@ -1,15 +1,18 @@
 //! The plugin of each virtual host, as the configuration wants it.
 
-use muster_plugin::{Candidate, CompilerError, EgressPolicy, Engine, LoadError, Plugin, Settings};
+use std::sync::Arc;
+
+use muster_plugin::{EgressPolicy, Engine, LoadError, Plugin, Settings};
 
 use super::StartError;
-use crate::config::{self, PluginSource};
+use crate::config;
+use crate::plugin_file::{self, PluginFile, PluginFileSettings, Stamp};
 
 pub(super) async fn load(
     engine: &Engine,
     host: &config::VirtualHost,
     limits: &config::Limits,
-) -> Result<Plugin, StartError> {
+) -> Result<PluginFile, StartError> {
     let domain = &host.domain;
     let url = &host.roster.http_roster_url;
     let mut egress = EgressPolicy::for_url(url).map_err(|source| StartError::RosterUrl {
@@ -40,28 +43,29 @@ pub(super) async fn load(
         verification: host.plugin.verification.clone(),
         limits: plugin_limits(limits),
     };
-    let loaded = match candidate(&host.roster.plugin, limits.plugin.component_bytes).await {
-        Ok(candidate) => Plugin::load(engine, candidate, settings).await,
-        Err(error) => Err(error),
+    let file = PluginFileSettings {
+        source: host.roster.plugin.clone(),
+        reload: host.plugin.reload,
+        limit: limits.plugin.component_bytes,
+        poll: limits.plugin.poll,
     };
+    let loaded = load_file(engine, file, settings).await;
     loaded.map_err(|source| StartError::LoadPlugin {
         domain: domain.clone(),
         source,
     })
 }
 
-/// What the configuration names, as it is now.
-pub(crate) async fn candidate(source: &PluginSource, limit: usize) -> Result<Candidate, LoadError> {
-    match source {
-        PluginSource::Builtin => Ok(Candidate::builtin(muster_builtin::COMPONENT)),
-        PluginSource::File(path) => {
-            let path = path.clone();
-            let reading = tokio::task::spawn_blocking(move || Candidate::read(&path, limit));
-            reading
-                .await
-                .map_err(|_| LoadError::Compiler(CompilerError::GivenUp))?
-        }
-    }
+async fn load_file(
+    engine: &Engine,
+    file: PluginFileSettings,
+    settings: Settings,
+) -> Result<PluginFile, LoadError> {
+    // Before it is read: whatever happens from now on is a change.
+    let stamp = Stamp::of(&file.source);
+    let candidate = plugin_file::read(&file.source, file.limit).await?;
+    let plugin = Plugin::load(engine, candidate.clone(), settings).await?;
+    Ok(PluginFile::new(Arc::new(plugin), file, stamp, &candidate))
 }
 
 fn plugin_limits(limits: &config::Limits) -> muster_plugin::Limits {

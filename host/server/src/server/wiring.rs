@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_plugin::{Engine, EngineConfig};
+use muster_plugin::{CacheConfig, Compiler, Engine, EngineConfig};
 use muster_xmpp::session::{SessionConfig, Software};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -30,17 +30,30 @@ use crate::tls::{Certificates, Entry, Tls};
 use crate::undelivered::Undelivered;
 
 /// Everything behind the listeners.
-pub(super) async fn services(config: Config, tasks: TaskTracker) -> Result<Services, StartError> {
+pub(super) async fn services(
+    config: Config,
+    compiler: Compiler,
+    tasks: TaskTracker,
+) -> Result<Services, StartError> {
     let limits = config.limits;
+    let cache = CacheConfig {
+        directory: config.storage.directory.join("plugin-cache"),
+        bytes: limits.plugin.cache_bytes,
+    };
     let store = open_store(config.storage, limits.storage).await?;
     let tls = tls(&config.virtual_hosts, limits.tls.handshake_timeout)?;
-    let engine = Engine::new(&EngineConfig::default())?;
+    let engine = Engine::new(&EngineConfig {
+        compiler,
+        cache: Some(cache),
+        ..EngineConfig::default()
+    })?;
     let mut secret = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *secret).map_err(StartError::Entropy)?;
     let mut hosts = Vec::new();
     let mut sources = HashMap::new();
     for host in config.virtual_hosts {
-        let plugin = Arc::new(plugins::load(&engine, &host, &limits).await?);
+        let plugin_file = Arc::new(plugins::load(&engine, &host, &limits).await?);
+        let plugin = Arc::clone(plugin_file.plugin());
         let source = Source::new(
             Arc::clone(&plugin),
             limits.refresh.concurrency,
@@ -52,6 +65,7 @@ pub(super) async fn services(config: Config, tasks: TaskTracker) -> Result<Servi
             auth: Authenticator::new(host.auth, secret.clone(), limits.xmpp.login_token_bytes),
             offline_messages: host.offline_messages,
             plugin,
+            plugin_file,
             public_url: host.public_url,
             contact_addresses: host.contact_addresses,
         });

@@ -1,10 +1,8 @@
 //! Newer certificates while the server runs, and certificates whose time ends.
 //!
-//! Owns when the files are looked at and when they are taken: a change is taken once two looks
-//! have seen the same content, so that a file that is being written, or a pair of which one half
-//! is exchanged, is not mistaken for a bad certificate. The content is compared, not the file's
-//! times, so that renames, links and mounts that are swapped underneath are all the same. A bad
-//! certificate never replaces a good one. Time is read off the wall clock, at every look.
+//! Owns when the files are looked at; a change is taken when it has settled ([`crate::watch`]). The
+//! content is compared, not the file's times, so that renames, links and mounts that are swapped
+//! underneath are all the same. A bad certificate never replaces a good one. Time is read off the wall clock, at every look.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -17,17 +15,12 @@ use super::certificate::{
 };
 use super::context::ContextError;
 use super::store::Entry;
+use crate::watch::{Looks, Patience};
 
 const DAY: u64 = 24 * 60 * 60;
 
-/// What the watch knows of one virtual host's files.
-#[derive(Default)]
-struct Seen {
-    /// What the last look saw, if it differs from what was judged.
-    candidate: Option<Option<Fingerprint>>,
-    /// The content that was last found bad; `None` inside: it could not be read.
-    refused: Option<Option<Fingerprint>>,
-}
+/// What the watch has seen of one virtual host's files: their content, or that they cannot be read.
+type Seen = Looks<Option<Fingerprint>>;
 
 /// Why a newer certificate was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -36,14 +29,6 @@ enum ReloadError {
     Certificate(#[from] CertificateError),
     #[error(transparent)]
     Context(#[from] ContextError),
-}
-
-/// Whether a look waits for a second one before it believes what it sees.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Patience {
-    /// Somebody asked: what is there now is meant.
-    None,
-    OneMoreLook,
 }
 
 impl Tls {
@@ -104,9 +89,7 @@ async fn look(entry: &Entry, seen: &mut Seen, patience: Patience) {
         *seen = Seen::default();
         return;
     }
-    let known = seen.refused == Some(found);
-    let settled = seen.candidate.replace(found) == Some(found);
-    if patience == Patience::OneMoreLook && (known || !settled) {
+    if !seen.is_due(&found, patience) {
         return;
     }
     match text
@@ -115,7 +98,7 @@ async fn look(entry: &Entry, seen: &mut Seen, patience: Patience) {
     {
         Ok(()) => *seen = Seen::default(),
         Err(error) => {
-            seen.refused = Some(found);
+            seen.judged(found);
             metrics::counter!("muster_certificate_reloads_total", "outcome" => "refused")
                 .increment(1);
             tracing::error!(domain = %entry.domain, %error, "a newer certificate was refused; the one before stays");
