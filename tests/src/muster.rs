@@ -8,8 +8,9 @@
 use crate::http::{self, Reply};
 use crate::tls::Files;
 use crate::{app, within};
-use muster_server::Server;
 use muster_server::config::Config;
+use muster_server::muster_plugin::{Status, Swapped};
+use muster_server::{ReloadError, Server};
 use serde_json::{Value, json};
 use std::fmt;
 use std::net::SocketAddr;
@@ -224,6 +225,20 @@ impl Muster {
     /// If there is no such listener.
     pub fn web(&self) -> SocketAddr {
         *self.server.web_addresses().first().expect("a listener")
+    }
+
+    /// What there is to know of the plugin of the only virtual host.
+    pub fn plugin(&self) -> Status {
+        let mut plugins = self.server.plugins();
+        plugins.pop().expect("a virtual host")
+    }
+
+    /// Has the host take the plugin of `domain` from its file as it is now.
+    ///
+    /// # Errors
+    /// What the host says against it.
+    pub async fn reload_plugin(&self, domain: &str) -> Result<Swapped, ReloadError> {
+        self.server.reload_plugin(domain).await
     }
 
     /// Has the host read its certificates again, as SIGHUP does.

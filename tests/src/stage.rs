@@ -98,6 +98,14 @@ impl Stage {
         }
     }
 
+    /// The host, if it is the stage's own.
+    ///
+    /// # Panics
+    /// If others share it.
+    pub fn muster(&self) -> &Muster {
+        self.muster.as_ref().expect("a host of its own")
+    }
+
     /// Where clients connect.
     pub fn xmpp(&self) -> SocketAddr {
         self.xmpp

@@ -5,8 +5,9 @@
 //! whatever the plugin does in between costs at most that one call.
 //!
 //! The rooms, from the outside in: [`Plugin`] (`plugin`) counts and retries;
-//! `inspect` looks at a file before it is
-//! compiled; `worker` runs `fetch` in long-lived stores, `solo` runs a call in a store
+//! `candidate` and `signature` are the bytes of a component and who vouches for
+//! them; `inspect` looks at them before they are compiled, `compile` makes
+//! machine code of them aside; `swap` lets one build follow another; `worker` runs `fetch` in long-lived stores, `solo` runs a call in a store
 //! of its own (`handle`, and the retries of `fetch`); `generation` is a
 //! compiled component with all that its calls need; `store` and `linker` say
 //! what one store may touch; `egress` decides about requests and `outbound`

@@ -32,6 +32,7 @@ mod presence;
 mod presence_privacy;
 mod process;
 mod refresh;
+mod reload;
 mod resumption;
 mod roster;
 mod routing;

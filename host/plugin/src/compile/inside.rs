@@ -23,7 +23,7 @@ const BROKEN: u8 = 74;
 /// parent's clock is meant to be first.
 const CPU_GRACE: Duration = Duration::from_secs(1);
 /// How much the priority is lowered: whoever logs in meanwhile goes first.
-const NICE: i32 = 10;
+const NICE: i32 = 5;
 
 /// The bounds of one compilation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

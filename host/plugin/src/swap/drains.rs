@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -69,14 +70,14 @@ impl Drains {
     }
 
     /// Runs something beside the calls, until it or the plugin ends.
-    pub(super) fn aside(&self, work: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn aside(&self, work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
             tokio::select! {
                 () = work => {}
                 () = stop.cancelled() => {}
             }
-        });
+        })
     }
 
     /// Replaced generations whose calls have not all finished.

@@ -164,7 +164,7 @@ impl Line {
         let swapped = self.install(next, trial.clone(), before.current.build.status.digest);
         drop(books);
         if let Some(trial) = trial {
-            self.time(trial);
+            self.time(&trial);
         }
         if let Some(retired) = retired {
             self.drains.retire(retired, Some(place));

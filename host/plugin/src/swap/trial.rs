@@ -7,12 +7,13 @@
 //! the app's answer or the user is to blame. What follows is [`super::probation`]'s
 //! to say and [`super::Line`]'s to do.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use http::Response;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::probation::{Observation, Probation, Verdict};
 use super::status::Phase;
@@ -27,6 +28,8 @@ pub(super) struct Trial {
     probation: Mutex<Probation>,
     /// Questions that nobody waits for, one at a time.
     aside: Semaphore,
+    /// What ends it when its time is over; goes when it is decided before.
+    clock: OnceLock<AbortOnDropHandle<()>>,
 }
 
 impl Trial {
@@ -35,6 +38,7 @@ impl Trial {
             old,
             probation: Mutex::new(probation),
             aside: Semaphore::new(1),
+            clock: OnceLock::new(),
         })
     }
 
@@ -190,15 +194,19 @@ impl Line {
     }
 
     /// Ends a probation when its time is over, however few calls there were.
-    pub(super) fn time(self: &Arc<Self>, trial: Arc<Trial>) {
-        let line = Arc::downgrade(self);
-        self.drains.aside(async move {
-            tokio::time::sleep_until(trial.ends()).await;
-            if let Some(line) = line.upgrade()
+    /// The clock keeps nobody alive: neither the plugin nor a build that was
+    /// replaced long ago.
+    pub(super) fn time(self: &Arc<Self>, trial: &Arc<Trial>) {
+        let (line, watched) = (Arc::downgrade(self), Arc::downgrade(trial));
+        let ends = trial.ends();
+        let clock = self.drains.aside(async move {
+            tokio::time::sleep_until(ends).await;
+            if let (Some(line), Some(trial)) = (line.upgrade(), watched.upgrade())
                 && trial.is_over()
             {
                 line.pass(&trial);
             }
         });
+        let _ = trial.clock.set(AbortOnDropHandle::new(clock));
     }
 }

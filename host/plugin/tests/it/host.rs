@@ -1,12 +1,14 @@
 //! Loading plugins for tests.
 
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use bytes::Bytes;
 use muster_plugin::{
-    Candidate, Changes, EgressPolicy, Engine, EngineConfig, FetchError, Limits, Outcome, Plugin,
-    Refresher, Settings, Verification,
+    CacheConfig, Candidate, CandidateSource, Changes, EgressPolicy, Engine, EngineConfig,
+    FetchError, Limits, Outcome, Plugin, Refresher, Settings, Verification,
 };
 
 use crate::backend::Backend;
@@ -14,7 +16,19 @@ use crate::backend::Backend;
 /// One engine for all tests: it has a thread of its own.
 pub(crate) fn engine() -> &'static Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
-    ENGINE.get_or_init(|| Engine::new(&EngineConfig::default()).unwrap())
+    ENGINE.get_or_init(|| {
+        // Kept over runs: the tests load the same few components again and
+        // again.
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugin-cache");
+        let config = EngineConfig {
+            cache: Some(CacheConfig {
+                directory,
+                bytes: 256 << 20,
+            }),
+            ..EngineConfig::default()
+        };
+        Engine::new(&config).unwrap()
+    })
 }
 
 /// Answers every entry as an online user with one new contact.
@@ -75,6 +89,12 @@ pub(crate) async fn hostile(backend: &Backend, limits: Limits) -> Plugin {
     )
     .await
     .unwrap()
+}
+
+/// A component as if it came from a file.
+pub(crate) fn file(component: &[u8]) -> Candidate {
+    let source = CandidateSource::File("plugin.wasm".into());
+    Candidate::new(Bytes::copy_from_slice(component), source, None)
 }
 
 /// Deadlines that a test can wait for.

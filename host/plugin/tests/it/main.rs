@@ -16,3 +16,5 @@ mod handle;
 mod host;
 mod hostile;
 mod load;
+mod probation;
+mod swap;

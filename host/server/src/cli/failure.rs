@@ -130,6 +130,10 @@ impl Failure {
             told.push_str(&error.to_string());
             cause = error.source();
         }
+        if let Self::Plugin(refused) = self {
+            told.push_str("; ");
+            told.push_str(refused.remedy());
+        }
         told
     }
 }

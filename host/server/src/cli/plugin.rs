@@ -6,21 +6,38 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use muster_plugin::{
-    Candidate, EgressPolicy, Engine, EngineConfig, Inspection, Limits, LoadError, Plugin, Settings,
-    Verification, inspect,
+    Candidate, Digest, EgressPolicy, Engine, EngineConfig, Inspection, Limits, LoadError, Plugin,
+    PublicKey, Settings, Verification, inspect,
 };
 use serde_json::json;
 
 use super::failure::Failure;
-use super::{runtime, say};
+use super::{compiler, runtime, say};
 
 /// The commands about plugin files.
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginCommand {
     /// Tell what a plugin file is and what it would be able to do, without running it
     Inspect(File),
-    /// Check all that loading would check: compile the plugin and start one instance
-    Validate(File),
+    /// Check all that loading would check, without a running host
+    ///
+    /// The digest and the signature, if they are asked for; what the plugin imports and exports;
+    /// whether it compiles, in a process of its own and within the bounds of a server; whether it
+    /// starts, and answers a first call for which no request leaves this machine.
+    Validate(Wanted),
+}
+
+/// A plugin file, and what it must be beside being a plugin.
+#[derive(Debug, Args)]
+pub(super) struct Wanted {
+    #[command(flatten)]
+    file: File,
+    /// The digest that `sha256` in the configuration wants
+    #[arg(long, value_name = "HEX")]
+    sha256: Option<Digest>,
+    /// A key of `trusted_keys` in the configuration; may be given several times
+    #[arg(long = "key", value_name = "KEY")]
+    keys: Vec<PublicKey>,
 }
 
 /// A plugin file.
@@ -38,7 +55,7 @@ impl PluginCommand {
     pub(super) fn run(self) -> Result<(), Failure> {
         match self {
             Self::Inspect(file) => file.inspect(),
-            Self::Validate(file) => file.validate(),
+            Self::Validate(wanted) => wanted.validate(),
         }
     }
 }
@@ -64,27 +81,43 @@ impl File {
         }
         Ok(())
     }
+}
 
-    fn validate(&self) -> Result<(), Failure> {
-        let candidate = self.read()?;
-        let loaded = runtime()?.block_on(load(candidate));
-        if self.json {
-            let reason = loaded.as_ref().err().map(ToString::to_string);
+impl Wanted {
+    fn validate(self) -> Result<(), Failure> {
+        let Self { file, sha256, keys } = self;
+        let verification = Verification {
+            sha256,
+            trusted_keys: keys,
+            self_test_user: None,
+        };
+        let loaded = match file.read() {
+            Ok(candidate) => runtime()?.block_on(load(candidate, verification)),
+            Err(error) => Err(error),
+        };
+        if file.json {
+            let refused = loaded.as_ref().err();
             say(json!({
-                "file": self.file.display().to_string(),
-                "valid": reason.is_none(),
-                "reason": reason,
+                "file": file.file.display().to_string(),
+                "valid": refused.is_none(),
+                "reason": refused.map(ToString::to_string),
+                "code": refused.map(LoadError::label),
+                "remedy": refused.map(LoadError::remedy),
             }));
         } else if loaded.is_ok() {
-            say(format_args!("{}: ok", self.file.display()));
+            say(format_args!("{}: ok", file.file.display()));
         }
         Ok(loaded?)
     }
 }
 
 /// Loads the plugin as a virtual host would, and lets it go. No request leaves the machine.
-async fn load(candidate: Candidate) -> Result<(), LoadError> {
-    let engine = Engine::new(&EngineConfig::default()).map_err(LoadError::Engine)?;
+async fn load(candidate: Candidate, verification: Verification) -> Result<(), LoadError> {
+    let engine = Engine::new(&EngineConfig {
+        compiler: compiler::child(),
+        ..EngineConfig::default()
+    });
+    let engine = engine.map_err(LoadError::Engine)?;
     let settings = Settings {
         name: "example.test".to_owned(),
         config: vec![
@@ -100,7 +133,7 @@ async fn load(candidate: Candidate) -> Result<(), LoadError> {
             methods: Vec::new(),
             allow_private: false,
         },
-        verification: Verification::default(),
+        verification,
         limits: Limits {
             workers: 1,
             ..Limits::default()

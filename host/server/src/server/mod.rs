@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_plugin::{Compiler, Status, Swapped};
-use muster_xmpp::DomainRef;
+use muster_xmpp::DomainPart;
 use muster_xmpp::error::StreamCondition;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -123,8 +123,9 @@ impl Server {
     ///
     /// # Errors
     /// [`ReloadError`]; the build before goes on serving.
-    pub async fn reload_plugin(&self, domain: &DomainRef) -> Result<Swapped, ReloadError> {
-        let host = self.services.hosts.at(domain);
+    pub async fn reload_plugin(&self, domain: &str) -> Result<Swapped, ReloadError> {
+        let domain = DomainPart::new(domain).ok();
+        let host = domain.and_then(|domain| self.services.hosts.at(&domain));
         let host = host.ok_or(ReloadError::UnknownHost)?;
         Ok(host.plugin_file.reload().await?)
     }
