@@ -76,6 +76,14 @@ impl Setup {
         self
     }
 
+    /// Gives the virtual host that was added last further sections, such as
+    /// `[[virtual_host.origin]]`.
+    #[must_use]
+    pub fn with_host_sections(mut self, sections: &str) -> Setup {
+        self.hosts.push_str(sections);
+        self
+    }
+
     /// Listens for TLS as well, and wants it before a login.
     #[must_use]
     pub fn encrypted(mut self) -> Setup {

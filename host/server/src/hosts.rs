@@ -19,6 +19,9 @@ pub(crate) struct VirtualHost {
     /// Whether messages are kept for accounts of which nobody is there.
     pub(crate) offline_messages: bool,
     pub(crate) plugin: Arc<Plugin>,
+    /// Held by a reload that somebody waits for, so that a second one is told
+    /// so instead of waiting behind it.
+    pub(crate) reload_turn: Arc<tokio::sync::Mutex<()>>,
     /// Where the plugin comes from, and newer builds of it.
     pub(crate) plugin_file: Arc<PluginFile>,
     /// Where web clients reach it, if the operator says so.

@@ -221,6 +221,11 @@ fn describe() {
         "Requests under /roster_admin/, by outcome"
     );
     describe_counter!(
+        "muster_control_requests_total",
+        Unit::Count,
+        "Requests under /admin/, by operation and outcome"
+    );
+    describe_counter!(
         "muster_tls_handshakes_total",
         Unit::Count,
         "TLS handshakes, by purpose and outcome"

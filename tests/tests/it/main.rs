@@ -20,6 +20,7 @@ mod breaker;
 mod carbons;
 mod client_tokio_xmpp;
 mod compliance;
+mod control;
 mod document;
 mod host_meta;
 mod hostile;

@@ -3,21 +3,27 @@
 use std::error::Error;
 use std::path::PathBuf;
 
+use muster_plugin::KeyError;
 use muster_plugin::LoadError as PluginError;
 use muster_xmpp::sasl::CredentialsError;
 
+use super::remote::RequestError;
 use crate::StartError;
 use crate::config::LoadError;
 use crate::config::users_file::UsersFileError;
 
-/// Some of the users could not be refreshed.
-const PARTIAL: u8 = 1;
+/// It was not done, or not all of it.
+const NOT_DONE: u8 = 1;
 /// EX_USAGE: wrong arguments, or a configuration with faults.
 pub(super) const USAGE: u8 = 64;
-/// EX_DATAERR: a password, a user name or a domain that cannot be used.
+/// EX_DATAERR: a password, a user name, a domain, a key or a plugin that cannot be used.
 const DATA: u8 = 65;
 /// EX_UNAVAILABLE: the server cannot start, or cannot be reached.
 const UNAVAILABLE: u8 = 69;
+/// EX_TEMPFAIL: trying again later may help.
+const TEMPORARY: u8 = 75;
+/// EX_NOPERM: the token is missing or wrong.
+const PERMISSION: u8 = 77;
 /// EX_IOERR: a file cannot be read or written.
 const IO: u8 = 74;
 
@@ -80,19 +86,56 @@ pub(super) enum Failure {
     NotRefreshed { failed: usize, all: usize },
     #[error("none of the users could be refreshed: the server cannot be reached")]
     Unreachable,
+    #[error(transparent)]
+    Remote(#[from] RequestError),
+    #[error("the server has no such virtual host; it has: {known}")]
+    UnknownHost { known: String },
+    #[error("this is no Muster, or an older one: it does not know the request")]
+    OtherServer,
+    #[error("another reload of this plugin is under way; try again")]
+    Busy,
+    #[error("there is no previous build to go back to")]
+    NoPrevious,
+    #[error(
+        "the server did not take the plugin, and the one before goes on serving: {message} ({reason}); {remedy}"
+    )]
+    NotTaken {
+        message: String,
+        reason: String,
+        remedy: String,
+    },
+    #[error("it was not done: {message}")]
+    NotDone { message: String },
+    #[error("cannot read the key {}", path.display())]
+    ReadKey {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{} is no key", path.display())]
+    Key { path: PathBuf, source: KeyError },
+    #[error("the key cannot be used")]
+    KeyWork(#[from] KeyError),
 }
 
 impl Failure {
     /// The exit code.
     pub(super) fn code(&self) -> u8 {
         match self {
-            Self::Config(LoadError::Faults(_)) | Self::TokenCharacters | Self::Url => USAGE,
+            Self::Config(LoadError::Faults(_))
+            | Self::TokenCharacters
+            | Self::Url
+            | Self::UnknownHost { .. } => USAGE,
+            Self::Remote(RequestError::Unauthorized) => PERMISSION,
+            Self::Busy => TEMPORARY,
             Self::PasswordsDiffer
             | Self::Authority(_)
             | Self::NoAuthority { .. }
             | Self::Password(_)
             | Self::Username { .. }
             | Self::Domain { .. }
+            | Self::Key { .. }
+            | Self::KeyWork(_)
+            | Self::NotTaken { .. }
             | Self::Certificate(_) => DATA,
             Self::Config(LoadError::Unreadable { .. })
             | Self::Start(StartError::LoadPlugin {
@@ -104,6 +147,7 @@ impl Failure {
             | Self::UsersFile(_)
             | Self::ReadPassword(_)
             | Self::ReadToken(_)
+            | Self::ReadKey { .. }
             | Self::ReadAuthorities { .. }
             | Self::WriteFile { .. } => IO,
             Self::Plugin(_) => DATA,
@@ -113,8 +157,11 @@ impl Failure {
             | Self::Runtime(_)
             | Self::Signals(_)
             | Self::Entropy(_)
+            | Self::Remote(_)
+            | Self::OtherServer
+            | Self::NotDone { .. }
             | Self::Unreachable => UNAVAILABLE,
-            Self::NotRefreshed { .. } => PARTIAL,
+            Self::NotRefreshed { .. } | Self::NoPrevious => NOT_DONE,
         }
     }
 

@@ -4,6 +4,7 @@
 //! produces goes to standard output; logs, progress and faults go to standard error, so that the
 //! output of one can be the input of another.
 
+mod backend;
 mod cert;
 mod check_config;
 mod compiler;
@@ -14,7 +15,10 @@ mod plugin;
 mod refresh;
 mod remote;
 mod serve;
+mod serving;
 mod signals;
+mod signing;
+mod table;
 mod user;
 
 use std::ffi::OsString;
@@ -37,10 +41,10 @@ use failure::{Failure, USAGE};
     max_term_width = 100
 )]
 #[command(
-    after_help = "Exit codes: 0 done, 1 some users could not be refreshed, 64 wrong arguments \
-    or configuration, 65 a password, user name, domain or plugin that cannot \
-    be used, 69 the server cannot start or \
-    be reached, 74 a file cannot be read or written.\n\nStart with `muster demo`."
+    after_help = "Exit codes: 0 done, 1 not done or not all of it, 64 wrong arguments or \
+    configuration, 65 a password, user name, domain, key or plugin that cannot be used, 69 the \
+    server cannot start or be reached, 74 a file cannot be read or written, 75 try again later, \
+    77 the token is missing or wrong.\n\nStart with `muster demo`."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -67,9 +71,12 @@ enum Command {
     /// Manage the users of a users_file
     #[command(subcommand)]
     User(user::UserCommand),
-    /// Look at plugin files
+    /// Look at plugin files and sign them; see and change what serves in a running server
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
+    /// See whether the apps are asked, and have them asked again
+    #[command(subcommand)]
+    Backend(backend::BackendCommand),
     /// Make certificates
     #[command(subcommand)]
     Cert(cert::CertCommand),
@@ -113,6 +120,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::CheckConfig { config } => check_config::run(&config),
         Command::User(command) => command.run(),
         Command::Plugin(command) => command.run(),
+        Command::Backend(command) => command.run(),
         Command::Cert(command) => command.run(),
         Command::Refresh(refresh) => refresh.run(),
         Command::Demo(demo) => demo.run(),

@@ -1,5 +1,5 @@
 //! `muster plugin`: what a plugin file is, and whether a host would take it, without a running
-//! host.
+//! host. What serves in a running one is [`super::serving`]'s, keys are [`super::signing`]'s.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +12,8 @@ use muster_plugin::{
 use serde_json::json;
 
 use super::failure::Failure;
+use super::serving::{Order, Status};
+use super::signing::{Keygen, Sign};
 use super::{compiler, runtime, say};
 
 /// The commands about plugin files.
@@ -25,6 +27,15 @@ pub(super) enum PluginCommand {
     /// whether it compiles, in a process of its own and within the bounds of a server; whether it
     /// starts, and answers a first call for which no request leaves this machine.
     Validate(Wanted),
+    Keygen(Keygen),
+    Sign(Sign),
+    Status(Status),
+    /// Have a running server take the plugin from its file as it is now
+    ///
+    /// Nothing changes if the file is refused; the reason is told.
+    Reload(Order),
+    /// Have a running server go back to the build before the last one
+    Rollback(Order),
 }
 
 /// A plugin file, and what it must be beside being a plugin.
@@ -56,6 +67,11 @@ impl PluginCommand {
         match self {
             Self::Inspect(file) => file.inspect(),
             Self::Validate(wanted) => wanted.validate(),
+            Self::Keygen(keygen) => keygen.run(),
+            Self::Sign(sign) => sign.run(),
+            Self::Status(status) => status.run(),
+            Self::Reload(order) => order.reload(),
+            Self::Rollback(order) => order.roll_back(),
         }
     }
 }

@@ -7,11 +7,10 @@ use clap::Args;
 use futures_util::StreamExt as _;
 use http::Method;
 use indicatif::ProgressBar;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
-use super::remote::{Address, Remote, RequestError};
+use super::remote::{Address, Remote, RequestError, segment};
 use super::{complain, runtime, say};
 
 /// Requests under way at the same time.
@@ -127,7 +126,6 @@ async fn refresh(remote: &Remote, user: &str) -> Outcome {
 }
 
 async fn exchange(remote: &Remote, user: &str) -> Result<Summary, RequestError> {
-    let segment = utf8_percent_encode(user, NON_ALPHANUMERIC);
-    let path = format!("{ROUTE}/{segment}");
+    let path = format!("{ROUTE}/{}", segment(user));
     remote.ask(Method::POST, &path).await?.json()
 }

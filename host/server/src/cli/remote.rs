@@ -16,12 +16,14 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::failure::Failure;
+use crate::http::control::report::NotDone;
 
 /// For a whole exchange.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -159,6 +161,38 @@ impl Remote {
         tokio::time::timeout(TIMEOUT, self.exchange(method, path)).await?
     }
 
+    /// The same for the operator's routes: what they answer, or why it was not done.
+    pub(super) async fn order<T>(&self, method: Method, path: &str) -> Result<T, Failure>
+    where
+        T: serde::de::DeserializeOwned,
+    {
+        let answer = self.ask(method, path).await?;
+        if answer.status.is_success() {
+            return Ok(answer.json()?);
+        }
+        let NotDone {
+            reason,
+            message,
+            remedy,
+            virtual_hosts,
+            ..
+        } = answer.json()?;
+        Err(match (answer.status, &*reason) {
+            (_, "unknown_virtual_host") => Failure::UnknownHost {
+                known: virtual_hosts.join(", "),
+            },
+            (StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED, _) => Failure::OtherServer,
+            (_, "busy") => Failure::Busy,
+            (_, "no_previous") => Failure::NoPrevious,
+            (StatusCode::UNPROCESSABLE_ENTITY, _) => Failure::NotTaken {
+                message,
+                reason,
+                remedy: remedy.unwrap_or_default(),
+            },
+            _ => Failure::NotDone { message },
+        })
+    }
+
     async fn exchange(&self, method: Method, path: &str) -> Result<Answer, RequestError> {
         let mut request = Request::builder()
             .method(method)
@@ -181,6 +215,11 @@ impl Remote {
             body: body.to_bytes(),
         })
     }
+}
+
+/// One segment of a path, whatever is in it.
+pub(super) fn segment(text: &str) -> impl std::fmt::Display + '_ {
+    utf8_percent_encode(text, NON_ALPHANUMERIC)
 }
 
 impl Answer {

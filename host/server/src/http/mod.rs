@@ -2,7 +2,7 @@
 //! call.
 //!
 //! Owns the listener's protocol limits and the routes; hands everything under
-//! `/roster_admin/` to [`admin`] and answers health and metrics itself; beside
+//! `/roster_admin/` to [`admin`], what the operator orders to [`control`], and answers health and metrics itself; beside
 //! them are the routes of web clients ([`web`]). Does not know what a roster
 //! is.
 
@@ -11,6 +11,7 @@ mod answer;
 mod body;
 mod bosh;
 mod client;
+pub(crate) mod control;
 mod health;
 mod host_meta;
 mod origin;
@@ -30,6 +31,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 pub(crate) use self::admin::Tokens;
 pub(crate) use self::client::Peer;
@@ -57,6 +59,8 @@ pub(crate) struct HttpState {
     pub(crate) tokens: Tokens,
     pub(crate) limits: HttpLimits,
     pub(crate) metrics: Metrics,
+    /// For what goes on without its caller.
+    pub(crate) tasks: TaskTracker,
     /// Cancelled when the drain begins: from then on `/readyz` says no.
     pub(crate) draining: CancellationToken,
 }
@@ -70,7 +74,8 @@ pub(crate) fn router(state: Arc<HttpState>, web: Option<Arc<Web>>) -> Router {
         .route("/roster_admin/{*path}", any(admin::handle))
         // `admin` bounds the body itself, with the agreed JSON answer.
         .layer(DefaultBodyLimit::disable())
-        .with_state(state);
+        .with_state(Arc::clone(&state))
+        .nest("/admin", control::routes(state));
     web.map_or_else(Router::new, web::routes)
         .merge(own)
         .fallback(answer::not_found)

@@ -220,6 +220,7 @@ impl HttpSide {
             tokens: self.tokens,
             limits: self.limits,
             metrics: metrics.clone(),
+            tasks: tasks.clone(),
             draining: services.stop.clone(),
         };
         let web = Arc::new(Web::new(self.web, Arc::clone(services), tasks.clone()));

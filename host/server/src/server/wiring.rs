@@ -65,6 +65,7 @@ pub(super) async fn services(
             auth: Authenticator::new(host.auth, secret.clone(), limits.xmpp.login_token_bytes),
             offline_messages: host.offline_messages,
             plugin,
+            reload_turn: Arc::default(),
             plugin_file,
             public_url: host.public_url,
             contact_addresses: host.contact_addresses,
