@@ -33,7 +33,7 @@ bench-peers *ARGUMENTS:
 lint:
     cargo fmt --all --check
     cargo clippy --all-targets -- -D warnings
-    cargo clippy -p muster-guest -p muster-hostile --target wasm32-wasip2 -- -D warnings
+    cargo clippy -p muster-guest -p muster-hostile -p muster-prying --target wasm32-wasip2 -- -D warnings
 
 # Check licences, sources, duplicates and advisories of dependencies.
 deny:

@@ -13,7 +13,7 @@
 //! - [`managed`]: one session over many streams; [`wire`]: a connection that breaks.
 //! - [`http`]: requests and replies as bytes, for the refresh route.
 //! - [`muster`]: the host in this process; [`process`]: the built binary.
-//! - [`tls`]: certificates, and clients that trust them.
+//! - [`tls`]: certificates, and clients that trust them; [`front`]: TLS in front of an app.
 //! - [`bystanders`]: two hundred sessions that must not notice anything.
 //!
 //! Every wait is for an event and has one deadline, [`PATIENCE`]; a test that
@@ -33,6 +33,7 @@ use std::time::Duration;
 pub mod app;
 pub mod bystanders;
 pub mod client;
+pub mod front;
 pub mod http;
 pub mod managed;
 pub mod muster;

@@ -24,7 +24,9 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use muster_plugin::{EgressPolicy, Engine, EngineConfig, Limits, Plugin, Settings};
+use muster_plugin::{
+    EgressPolicy, Engine, EngineConfig, Limits, Plugin, Settings, Stubs, SystemResolver,
+};
 
 const FETCHES: usize = 4_000;
 const AT_ONCE: usize = 32;
@@ -94,6 +96,8 @@ async fn sandbox(address: SocketAddr, contacts: usize, workers: usize) -> (Durat
         config: vec![("http_roster_url".to_owned(), url.clone())],
         egress: EgressPolicy::for_url(&url).unwrap(),
         verification: muster_plugin::Verification::default(),
+        resolver: Arc::new(SystemResolver),
+        stubs: Stubs::Absent,
         limits: Limits {
             workers,
             ..Limits::default()

@@ -6,6 +6,7 @@
 use muster_plugin_bindings::v0_1::exports::muster::roster::roster as guest;
 use muster_plugin_bindings::v0_1::muster::roster::types;
 
+use crate::limit::Limit;
 use crate::refresh::{Changes, Failure, Outcome};
 use crate::roster::{Contact, FetchError, Fetched, Subscription};
 use crate::settings::Limits;
@@ -19,27 +20,33 @@ const VALIDATOR_BYTES: usize = 1024;
 /// What a plugin may say about a malformed document.
 const REASON_BYTES: usize = 512;
 
-/// A guest's answer to `fetch` in the host's types.
+/// A guest's answer to `fetch` in the host's types; `reached` hears of limits.
 pub(crate) fn fetched(
     answer: Result<guest::Fetched, guest::FetchError>,
     limits: &Limits,
+    reached: &dyn Fn(Limit),
 ) -> Result<Fetched, FetchError> {
     match answer {
         Ok(types::Fetched::Unchanged) => Ok(Fetched::Unchanged),
-        Ok(types::Fetched::Roster(list)) => contact_list(list, limits),
+        Ok(types::Fetched::Roster(list)) => contact_list(list, limits, reached),
         Err(error) => Err(fetch_error(error)),
     }
 }
 
-fn contact_list(list: types::ContactList, limits: &Limits) -> Result<Fetched, FetchError> {
+fn contact_list(
+    list: types::ContactList,
+    limits: &Limits,
+    reached: &dyn Fn(Limit),
+) -> Result<Fetched, FetchError> {
     if list.contacts.len() > limits.contacts {
+        reached(Limit::Contacts);
         return Err(FetchError::TooLarge);
     }
     let offered = list.contacts.len();
     let contacts: Vec<_> = list
         .contacts
         .into_iter()
-        .filter_map(|each| contact(each, limits))
+        .filter_map(|each| contact(each, limits, reached))
         .collect();
     let dropped = u32::try_from(offered - contacts.len()).unwrap_or(u32::MAX);
     Ok(Fetched::Roster {
@@ -50,7 +57,7 @@ fn contact_list(list: types::ContactList, limits: &Limits) -> Result<Fetched, Fe
 }
 
 /// `None` drops a contact that cannot be one.
-fn contact(contact: types::Contact, limits: &Limits) -> Option<Contact> {
+fn contact(contact: types::Contact, limits: &Limits, reached: &dyn Fn(Limit)) -> Option<Contact> {
     let jid = contact.jid;
     if jid.is_empty() || jid.len() > JID_BYTES || !jid.chars().all(is_xml_char) {
         return None;
@@ -59,6 +66,7 @@ fn contact(contact: types::Contact, limits: &Limits) -> Option<Contact> {
     for group in contact.groups {
         let group = clean(group, NAME_BYTES);
         if groups.len() == limits.groups {
+            reached(Limit::Groups);
             break;
         }
         if !group.is_empty() && !groups.contains(&group) {

@@ -76,6 +76,15 @@ pub enum LoadError {
         /// The import's full name.
         name: String,
     },
+    /// It imports files or sockets, which are there only as stubs that refuse
+    /// everything, and only on request.
+    #[error(
+        "the component imports `{name}`, which plugins get only as a stub that refuses everything, with deny_all_stubs = true in [virtual_host.plugin]"
+    )]
+    StubbedImport {
+        /// The import's full name.
+        name: String,
+    },
     /// It imports something that exists, with another type.
     #[error("an import of the component has another type: {0:#}")]
     MismatchedImport(#[source] wasmtime::Error),
@@ -158,7 +167,7 @@ impl LoadError {
             Self::Malformed(_) => "malformed",
             Self::Contract { .. } => "contract",
             Self::Compile(_) => "compile",
-            Self::DeniedImport { .. } => "denied_import",
+            Self::DeniedImport { .. } | Self::StubbedImport { .. } => "denied_import",
             Self::MismatchedImport(_) => "import_type",
             Self::MissingExport { .. } => "missing_export",
             Self::MismatchedExport(_) => "export_type",
@@ -200,6 +209,9 @@ impl LoadError {
             Self::Compile(_) => "build it without proposals that Muster does not know",
             Self::DeniedImport { .. } => {
                 "build it without that import; `muster plugin inspect` lists what plugins get"
+            }
+            Self::StubbedImport { .. } => {
+                "build it without that import, or, if its language runtime imports it unused, set deny_all_stubs = true and restart"
             }
             Self::MismatchedImport(_) | Self::MismatchedExport(_) | Self::MissingExport { .. } => {
                 "build it against wit/ of this version of Muster"

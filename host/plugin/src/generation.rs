@@ -18,6 +18,7 @@ use crate::breaker::Breakers;
 use crate::engine::Engine;
 use crate::error::LoadError;
 use crate::guest_log::GuestLog;
+use crate::linker::Stubs;
 use crate::outbound::Outbound;
 use crate::roster::{FetchError, Fetched, PluginFault};
 use crate::settings::{Limits, Settings};
@@ -68,9 +69,10 @@ pub(crate) struct Surroundings {
     pub(crate) engine: Engine,
     pub(crate) limits: Arc<Limits>,
     pub(crate) meter: Meter,
+    pub(crate) stubs: Stubs,
+    pub(crate) outbound: Arc<Outbound>,
     pub(crate) breakers: Arc<Breakers>,
     config: Arc<[(String, String)]>,
-    outbound: Arc<Outbound>,
     log: Arc<GuestLog>,
     retry_slots: Arc<Semaphore>,
     handle_slots: Arc<Semaphore>,
@@ -89,9 +91,12 @@ impl Surroundings {
     pub(crate) fn new(engine: &Engine, settings: Settings) -> Result<Self, LoadError> {
         let limits = Arc::new(settings.limits.consistent());
         let meter = Meter::new(&settings.name);
-        let breakers = Arc::new(Breakers::new(&settings.egress.origins, &limits, &meter));
+        let origins = settings.egress.origins.iter();
+        let origins: Vec<_> = origins.map(|allowed| allowed.origin.clone()).collect();
+        let breakers = Arc::new(Breakers::new(&origins, &limits, &meter));
         let outbound = Outbound::new(
             settings.egress,
+            settings.resolver,
             Arc::clone(&limits),
             Arc::clone(&breakers),
             meter.clone(),
@@ -101,7 +106,8 @@ impl Surroundings {
             breakers,
             config: settings.config.into(),
             outbound: outbound.map_err(LoadError::Tls)?,
-            log: GuestLog::new(&settings.name),
+            log: GuestLog::new(&limits, meter.clone()),
+            stubs: settings.stubs,
             retry_slots: Arc::new(Semaphore::new(limits.retry_calls)),
             handle_slots: Arc::new(Semaphore::new(limits.handle_calls)),
             meter,
@@ -145,8 +151,9 @@ impl Generation {
     /// begun and was not answered is [`PluginFault::Stuck`] here.
     pub(crate) async fn fetch(&self, call: &Call<'_>) -> Result<Fetched, FetchError> {
         let limit = call.deadline + GRACE;
+        let Shared { meter, limits, .. } = &*self.shared;
         match tokio::time::timeout_at(limit, self.fetch_or_retry(call)).await {
-            Ok(Ok(answer)) => accept::fetched(answer, &self.shared.limits),
+            Ok(Ok(answer)) => accept::fetched(answer, limits, &|limit| meter.limit(limit)),
             Ok(Err(fault)) => Err(FetchError::Plugin(fault)),
             Err(_) => Err(FetchError::Timeout),
         }

@@ -1,9 +1,10 @@
 //! What a guest writes to its standard output and error, as log events.
 //!
-//! A line is cut at [`LINE_BYTES`]; control characters and the ones that
+//! A line is cut at [`crate::Limits::log_line_bytes`]; control characters and the ones that
 //! reorder text are escaped, so that a guest can neither forge a line nor
-//! paint a terminal; a plugin that writes more than [`BYTES_A_SECOND`] is
-//! silenced until the second is over, and the log says how much was lost.
+//! paint a terminal; a plugin that writes more than
+//! [`crate::Limits::log_bytes_per_second`] is silenced until the second is over,
+//! and the log says how much was lost.
 
 use std::fmt::Write as _;
 use std::io;
@@ -17,21 +18,22 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-/// Longest line that is logged whole.
-const LINE_BYTES: usize = 8 << 10;
-/// What one plugin may log in a second, all its stores together.
-const BYTES_A_SECOND: usize = 64 << 10;
+use crate::limit::Limit;
+use crate::settings::Limits;
+use crate::telemetry::Meter;
 
-/// The log of one plugin: its name and what it has left of this second.
+/// The log of one plugin: what it has left of this second.
 #[derive(Debug)]
 pub(crate) struct GuestLog {
-    plugin: String,
+    meter: Meter,
+    line_bytes: usize,
     // Held for arithmetic only, never across await.
     budget: Mutex<Budget>,
 }
 
 #[derive(Debug)]
 struct Budget {
+    bytes_per_second: usize,
     since: Instant,
     bytes: usize,
     suppressed: u64,
@@ -41,13 +43,21 @@ struct Budget {
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
     /// Log it, after saying how many lines the last second lost.
-    Log {
-        suppressed: u64,
-    },
-    Suppress,
+    Log { suppressed: u64 },
+    /// Do not; `first` in this second.
+    Suppress { first: bool },
 }
 
 impl Budget {
+    fn new(bytes_per_second: usize, now: Instant) -> Self {
+        Self {
+            bytes_per_second,
+            since: now,
+            bytes: 0,
+            suppressed: 0,
+        }
+    }
+
     fn admit(&mut self, bytes: usize, now: Instant) -> Verdict {
         let mut lost = 0;
         if now.saturating_duration_since(self.since) >= Duration::from_secs(1) {
@@ -57,23 +67,21 @@ impl Budget {
         }
         // An empty line costs too.
         self.bytes = self.bytes.saturating_add(bytes.max(16));
-        if self.bytes > BYTES_A_SECOND {
+        if self.bytes > self.bytes_per_second {
+            let first = self.suppressed == 0;
             self.suppressed += lost + 1;
-            return Verdict::Suppress;
+            return Verdict::Suppress { first };
         }
         Verdict::Log { suppressed: lost }
     }
 }
 
 impl GuestLog {
-    pub(crate) fn new(plugin: &str) -> Arc<Self> {
+    pub(crate) fn new(limits: &Limits, meter: Meter) -> Arc<Self> {
         Arc::new(Self {
-            plugin: plugin.to_owned(),
-            budget: Mutex::new(Budget {
-                since: Instant::now(),
-                bytes: 0,
-                suppressed: 0,
-            }),
+            meter,
+            line_bytes: limits.log_line_bytes,
+            budget: Mutex::new(Budget::new(limits.log_bytes_per_second, Instant::now())),
         })
     }
 
@@ -92,13 +100,20 @@ impl GuestLog {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .admit(line.len(), Instant::now());
-        let Verdict::Log { suppressed } = verdict else {
-            return;
+        let suppressed = match verdict {
+            Verdict::Log { suppressed } => suppressed,
+            Verdict::Suppress { first } => {
+                if first {
+                    self.meter.limit(Limit::LogBytesPerSecond);
+                }
+                return;
+            }
         };
+        let plugin = self.meter.vhost();
         if suppressed > 0 {
-            tracing::warn!(target: "muster::plugin", plugin = self.plugin, suppressed, "the plugin wrote too much");
+            tracing::warn!(target: "muster::plugin", plugin, suppressed, "the plugin wrote too much");
         }
-        tracing::info!(target: "muster::plugin", plugin = self.plugin, stream, "{}", escape(line));
+        tracing::info!(target: "muster::plugin", plugin, stream, "{}", escape(line));
     }
 }
 
@@ -119,8 +134,12 @@ impl GuestStream {
             let text = piece.strip_suffix(b"\n").unwrap_or(piece);
             // What exceeds the line is dropped, not wrapped: a wrapped rest
             // would look like a line of its own.
-            let room = LINE_BYTES.saturating_sub(line.len());
+            let room = self.log.line_bytes.saturating_sub(line.len());
             line.extend(text.iter().take(room));
+            // Once a line: no further byte of it finds room.
+            if room > 0 && text.len() > room {
+                self.log.meter.limit(Limit::LogLineBytes);
+            }
             if piece.len() != text.len() {
                 self.log.line(self.name, &line);
                 line.clear();
@@ -175,7 +194,7 @@ impl OutputStream for GuestStream {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(LINE_BYTES)
+        Ok(self.log.line_bytes)
     }
 }
 
@@ -222,19 +241,15 @@ mod tests {
     #[test]
     fn a_second_has_a_budget_and_the_loss_is_told_once() {
         let start = Instant::now();
-        let mut budget = Budget {
-            since: start,
-            bytes: 0,
-            suppressed: 0,
-        };
+        let mut budget = Budget::new(8_000, start);
         for _ in 0..8 {
-            assert_eq!(
-                budget.admit(LINE_BYTES, start),
-                Verdict::Log { suppressed: 0 }
-            );
+            assert_eq!(budget.admit(1_000, start), Verdict::Log { suppressed: 0 });
         }
-        assert_eq!(budget.admit(LINE_BYTES, start), Verdict::Suppress);
-        assert_eq!(budget.admit(1, start), Verdict::Suppress);
+        let suppressed = [true, false].map(|first| Verdict::Suppress { first });
+        assert_eq!(
+            [1_000, 1].map(|bytes| budget.admit(bytes, start)),
+            suppressed
+        );
         let later = start + Duration::from_secs(1);
         assert_eq!(budget.admit(1, later), Verdict::Log { suppressed: 2 });
         assert_eq!(budget.admit(1, later), Verdict::Log { suppressed: 0 });
@@ -242,9 +257,13 @@ mod tests {
 
     #[test]
     fn a_long_line_is_cut_not_wrapped() {
-        let stream = GuestLog::new("example.test").stream("stderr");
-        stream.feed(&vec![b'a'; 3 * LINE_BYTES]);
-        assert_eq!(stream.line.lock().unwrap().len(), LINE_BYTES);
+        let limits = Limits {
+            log_line_bytes: 100,
+            ..Limits::default()
+        };
+        let stream = GuestLog::new(&limits, Meter::new("example.test")).stream("stderr");
+        stream.feed(&[b'a'; 300]);
+        assert_eq!(stream.line.lock().unwrap().len(), 100);
         stream.feed(b"\n");
         assert_eq!(stream.line.lock().unwrap().len(), 0);
     }

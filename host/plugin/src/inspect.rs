@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use wasmparser::{Parser, Payload};
 
 use crate::error::LoadError;
-use crate::linker;
+use crate::linker::{Standing, Stubs};
 
 /// The interface that a plugin must export, without its version.
 const ROSTER: &str = "muster:roster/roster";
@@ -60,6 +60,9 @@ pub enum Capability {
     Clock,
     /// Draw random numbers.
     Random,
+    /// Nothing, and only where the operator says `deny_all_stubs = true`: files
+    /// and sockets, of which every use is refused.
+    Stub,
     /// Nothing: an empty environment, no arguments, a closed input, types.
     Nothing,
 }
@@ -87,16 +90,23 @@ pub fn inspect(component: &[u8], limit: usize) -> Result<Inspection, LoadError> 
 }
 
 impl Inspection {
-    /// Whether a host of this version would take the component, as far as its
-    /// imports and exports tell by their names.
+    /// Whether a host of this version would take the component with `stubs`, as
+    /// far as its imports and exports tell by their names.
     ///
     /// # Errors
-    /// [`LoadError::DeniedImport`], [`LoadError::Contract`] and
-    /// [`LoadError::MissingExport`].
-    pub fn accept(&self) -> Result<(), LoadError> {
-        if let Some(denied) = self.imports.iter().find(|it| it.capability.is_none()) {
-            return Err(LoadError::DeniedImport {
-                name: denied.name.clone(),
+    /// [`LoadError::DeniedImport`], [`LoadError::StubbedImport`],
+    /// [`LoadError::Contract`] and [`LoadError::MissingExport`].
+    pub fn accept(&self, stubs: Stubs) -> Result<(), LoadError> {
+        let denied = |import: &&Import| match import.capability {
+            None => true,
+            Some(Capability::Stub) => stubs == Stubs::Absent,
+            Some(_) => false,
+        };
+        if let Some(denied) = self.imports.iter().find(denied) {
+            let name = denied.name.clone();
+            return Err(match denied.capability {
+                Some(_) => LoadError::StubbedImport { name },
+                None => LoadError::DeniedImport { name },
             });
         }
         match &self.contract {
@@ -151,7 +161,11 @@ impl Inspection {
     fn import(&mut self, name: &str) {
         self.imports.push(Import {
             name: name.to_owned(),
-            capability: linker::grants(name).then(|| capability(interface(name))),
+            capability: match Standing::of(name) {
+                Standing::Granted => Some(capability(interface(name))),
+                Standing::Stub => Some(Capability::Stub),
+                Standing::Refused => None,
+            },
         });
     }
 
@@ -212,6 +226,7 @@ impl Capability {
             Self::Log => "log",
             Self::Clock => "clock",
             Self::Random => "random",
+            Self::Stub => "stub",
             Self::Nothing => "nothing",
         }
     }
@@ -225,6 +240,7 @@ impl Capability {
             Self::Log => "writes to Muster's log, within bounds",
             Self::Clock => "reads the time",
             Self::Random => "draws random numbers",
+            Self::Stub => "uses stubs of files and sockets, which refuse everything",
             Self::Nothing => "nothing",
         }
     }
@@ -314,7 +330,7 @@ mod tests {
     #[test]
     fn the_builtin_plugin_is_what_the_host_wants() {
         let inspection = inspect(muster_builtin::COMPONENT, usize::MAX).unwrap();
-        assert!(inspection.accept().is_ok());
+        assert!(inspection.accept(Stubs::Absent).is_ok());
         assert_eq!(inspection.contract.as_deref(), Some("0.1.0"));
         assert_eq!(inspection.bytes, muster_builtin::COMPONENT.len());
         let capabilities = inspection.capabilities();
@@ -327,14 +343,14 @@ mod tests {
     fn a_contract_of_another_time_is_named() {
         let mut inspection = inspect(muster_builtin::COMPONENT, usize::MAX).unwrap();
         inspection.contract = Some("0.9.0".to_owned());
-        let error = inspection.accept().unwrap_err().to_string();
+        let error = inspection.accept(Stubs::Absent).unwrap_err().to_string();
         assert!(
             error.contains("0.9.0") && error.contains("0.1.0"),
             "{error}"
         );
         inspection.contract = None;
         assert!(matches!(
-            inspection.accept(),
+            inspection.accept(Stubs::Absent),
             Err(LoadError::MissingExport { name: ROSTER })
         ));
     }

@@ -26,9 +26,11 @@ mod error;
 mod generation;
 mod guest_log;
 mod inspect;
+mod limit;
 mod linker;
 mod outbound;
 mod plugin;
+mod rarely;
 mod refresh;
 mod roster;
 mod settings;
@@ -43,10 +45,16 @@ mod worker;
 pub use breaker::{BreakerPolicy, BreakerState, BreakerStatus};
 pub use candidate::{Candidate, CandidateSource, signature_path};
 pub use compile::{CacheConfig, CompileOrder, Compiler, CompilerCommand, compile_in_child};
-pub use egress::{Admitted, Denial, EgressPolicy, Origin, OriginError, OriginScheme};
+pub use egress::{
+    Admitted, AllowedOrigin, Authorization, AuthorizationError, Denial, EgressPolicy, Origin,
+    OriginError, OriginScheme, PrivateAddresses, TlsAccess,
+};
 pub use engine::{Engine, EngineConfig, EngineError};
 pub use error::{CompilerError, LoadError, RollbackError};
 pub use inspect::{Capability, Digest, DigestError, Import, Inspection, inspect};
+pub use limit::Limit;
+pub use linker::Stubs;
+pub use outbound::{Resolve, Resolving, SystemResolver};
 pub use plugin::Plugin;
 pub use refresh::{Changes, Failure, Outcome, Refresher};
 pub use roster::{Contact, FetchError, Fetched, HandleError, PluginFault, Subscription};

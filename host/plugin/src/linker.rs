@@ -3,14 +3,18 @@
 //! The standard library of Rust and others import `wasi:cli`, `wasi:clocks`,
 //! `wasi:io` and `wasi:random` whether they use them or not; they get an empty
 //! environment, no arguments and no inherited stream ([`crate::store`]). The
-//! file system and sockets are not here.
+//! file system and sockets are not here, or as stubs behind which there is
+//! nothing, where the operator wants a guest to have them whose language
+//! runtime imports them unused.
 
 use muster_plugin_bindings::v0_1::muster::roster::{rosters, types};
 use muster_plugin_bindings::v0_1::wasi::config::store as config;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::{Accessor, HasData, Linker};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
+use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
 use wasmtime_wasi::random::WasiRandom;
+use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 use wasmtime_wasi::{WasiView as _, p2, p3};
 
 use crate::accept;
@@ -49,15 +53,61 @@ const GRANTED: &[&str] = &[
     "wasi:random/random",
 ];
 
-/// Whether an import of this full name (`package:name/interface@version`) is
-/// in the linker in some version.
-pub(crate) fn grants(import: &str) -> bool {
-    let interface = import.split('@').next().unwrap_or(import);
-    GRANTED.contains(&interface)
+/// The interfaces that are there with [`Stubs::DenyAll`], likewise.
+const STUBBED: &[&str] = &[
+    "wasi:filesystem/preopens",
+    "wasi:filesystem/types",
+    "wasi:sockets/instance-network",
+    "wasi:sockets/ip-name-lookup",
+    "wasi:sockets/network",
+    "wasi:sockets/tcp",
+    "wasi:sockets/tcp-create-socket",
+    "wasi:sockets/types",
+    "wasi:sockets/udp",
+    "wasi:sockets/udp-create-socket",
+];
+
+/// What of `wasi:filesystem` and `wasi:sockets` is in the linker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stubs {
+    /// Nothing: who imports them is refused.
+    #[default]
+    Absent,
+    /// All of it, and nothing behind it: no directory is open, and a file needs
+    /// one to be opened in; no socket can be made and no name looked up.
+    DenyAll,
 }
 
-/// The linker of all plugins.
-pub(crate) fn build(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<StoreState>> {
+/// What an import of a full name (`package:name/interface@version`) is, in some
+/// version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It is in every linker.
+    Granted,
+    /// It is there with [`Stubs::DenyAll`] only.
+    Stub,
+    /// No plugin gets it.
+    Refused,
+}
+
+impl Standing {
+    pub(crate) fn of(import: &str) -> Self {
+        let interface = import.split('@').next().unwrap_or(import);
+        if GRANTED.contains(&interface) {
+            Self::Granted
+        } else if STUBBED.contains(&interface) {
+            Self::Stub
+        } else {
+            Self::Refused
+        }
+    }
+}
+
+/// The linker of a plugin.
+pub(crate) fn build(
+    engine: &wasmtime::Engine,
+    stubs: Stubs,
+) -> wasmtime::Result<Linker<StoreState>> {
     let mut linker = Linker::new(engine);
     // wasi:io, wall and monotonic clock, random and the standard streams.
     p2::add_to_linker_proxy_interfaces_async(&mut linker)?;
@@ -66,6 +116,11 @@ pub(crate) fn build(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<StoreS
     p3::clocks::add_to_linker(&mut linker)?;
     p3::random::add_to_linker(&mut linker)?;
     wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+    if stubs == Stubs::DenyAll {
+        add_stubs_of_wasi_0_2(&mut linker)?;
+        p3::filesystem::add_to_linker(&mut linker)?;
+        p3::sockets::add_to_linker(&mut linker)?;
+    }
     config::add_to_linker::<_, Config>(&mut linker, |state| state)?;
     rosters::add_to_linker::<_, Rosters>(&mut linker, |state| state)?;
     Ok(linker)
@@ -83,6 +138,24 @@ fn add_rest_of_wasi_0_2(linker: &mut Linker<StoreState>) -> wasmtime::Result<()>
     cli::terminal_stderr::add_to_linker::<_, WasiCli>(linker, State::cli)?;
     random::insecure::add_to_linker::<_, WasiRandom>(linker, |s| s.ctx().ctx.random())?;
     random::insecure_seed::add_to_linker::<_, WasiRandom>(linker, |s| s.ctx().ctx.random())?;
+    Ok(())
+}
+
+/// What they do is in [`crate::store`]: every store is made without a
+/// directory and without any use of the network.
+fn add_stubs_of_wasi_0_2(linker: &mut Linker<StoreState>) -> wasmtime::Result<()> {
+    use p2::bindings::{filesystem, sockets};
+    type State = StoreState;
+    let options = p2::bindings::LinkOptions::default();
+    filesystem::types::add_to_linker::<_, WasiFilesystem>(linker, State::filesystem)?;
+    filesystem::preopens::add_to_linker::<_, WasiFilesystem>(linker, State::filesystem)?;
+    sockets::instance_network::add_to_linker::<_, WasiSockets>(linker, State::sockets)?;
+    sockets::ip_name_lookup::add_to_linker::<_, WasiSockets>(linker, State::sockets)?;
+    sockets::network::add_to_linker::<_, WasiSockets>(linker, &(&options).into(), State::sockets)?;
+    sockets::tcp::add_to_linker::<_, WasiSockets>(linker, State::sockets)?;
+    sockets::tcp_create_socket::add_to_linker::<_, WasiSockets>(linker, State::sockets)?;
+    sockets::udp::add_to_linker::<_, WasiSockets>(linker, State::sockets)?;
+    sockets::udp_create_socket::add_to_linker::<_, WasiSockets>(linker, State::sockets)?;
     Ok(())
 }
 

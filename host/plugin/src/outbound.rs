@@ -1,195 +1,238 @@
 //! The way of a plugin's HTTP request to the app.
 //!
 //! [`Gate`] is the hook that `wasi:http` calls in every store; [`Outbound`] is
-//! the pooled client behind it, one a plugin. A request is admitted by
-//! [`crate::egress`], rebuilt from its admitted parts and sent over a pooled
-//! connection that [`connect`] has dialled; redirects are answers like any
-//! other. Everything is bounded: time in all, headers, bytes, requests at
-//! once.
+//! behind it, one a plugin. A request is admitted by [`crate::egress`], rebuilt
+//! from its admitted parts, given the origin's `Authorization`, and sent over a
+//! pooled connection that [`connect`] has dialled. A redirect is an answer like
+//! any other, unless the operator has it followed: then each hop is a request
+//! like the first. Everything is bounded: time in all, headers, bytes, requests
+//! at once.
 
 mod connect;
+mod failure;
+mod gate;
+mod resolve;
 mod response;
+mod route;
+mod stream;
+mod tls;
 mod verdict;
 
-use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderName};
-use http::{Request, Response};
-use http_body_util::combinators::UnsyncBoxBody;
+use http::{HeaderMap, Method, Request, Response, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::sync::Semaphore;
-use wasmtime_wasi_http::{
-    DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody,
-    WasiHttpHooks,
-};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::connect::capture_connection;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime_wasi_http::{Error, WasiBody};
 
-use self::connect::{ConnectError, Connector};
-use self::response::CappedBody;
+use self::failure::Failed;
+use self::gate::rebuilt_headers;
+pub(crate) use self::gate::{Gate, forbidden_headers};
+pub use self::resolve::{Resolve, Resolving, SystemResolver};
+use self::response::{CappedBody, Kept};
+use self::route::Route;
 use crate::breaker::{Breakers, Pass};
-use crate::egress::{Admitted, Denial, EgressPolicy};
+use crate::egress::{Admitted, Denial, EgressPolicy, Origin, redirect};
+use crate::limit::Limit;
 use crate::settings::Limits;
 use crate::telemetry::Meter;
 
-/// How long an unused connection is kept.
-const IDLE: Duration = Duration::from_secs(30);
-/// How often a denial is logged; all are counted.
-const DENIAL_LOG_SECONDS: u64 = 60;
-
-/// A request that is about to be sent, or the response that came.
-type Answer = Result<Response<WasiBody>, Error>;
-
-/// The pooled client of one plugin.
+/// The way out of one plugin.
 pub(crate) struct Outbound {
-    policy: Arc<EgressPolicy>,
-    client: Client<Connector, Full<Bytes>>,
-    slots: Semaphore,
+    route: ArcSwap<Route>,
+    resolver: Arc<dyn Resolve>,
+    slots: Arc<Semaphore>,
     limits: Arc<Limits>,
     breakers: Arc<Breakers>,
     meter: Meter,
-    started: Instant,
-    /// Seconds since `started` of the last logged denial, plus one.
-    last_denial: AtomicU64,
 }
+
+/// What of a guest's request goes to every hop.
+struct Template {
+    method: Method,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// The head of an answer. Whether the rest comes is for the holder of the pass
+/// to see, if the head has not said enough.
+type Head = (Response<Incoming>, Option<Pass>);
 
 impl Outbound {
     pub(crate) fn new(
         policy: EgressPolicy,
+        resolver: Arc<dyn Resolve>,
         limits: Arc<Limits>,
         breakers: Arc<Breakers>,
         meter: Meter,
     ) -> Result<Arc<Self>, rustls::Error> {
-        let policy = Arc::new(policy);
-        let connector = Connector::new(
-            Arc::clone(&policy),
-            limits.connect.min(limits.request),
-            meter.clone(),
-        )?;
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(limits.concurrent_requests)
-            // hyper's smallest buffer is 8 KiB.
-            .http1_max_buf_size(limits.response_header_bytes.max(8 << 10))
-            .build(connector);
+        let route = Route::new(policy, Arc::clone(&resolver), &limits, meter.clone())?;
         Ok(Arc::new(Self {
-            policy,
-            client,
-            slots: Semaphore::new(limits.concurrent_requests),
+            route: ArcSwap::from_pointee(route),
+            resolver,
+            slots: Arc::new(Semaphore::new(limits.concurrent_requests)),
             limits,
             breakers,
             meter,
-            started: Instant::now(),
-            last_denial: AtomicU64::new(0),
         }))
     }
 
+    /// Takes another policy, with its secrets and certificates. Requests that
+    /// have begun go on under the old one; no later one uses its connections.
+    pub(crate) fn renew(&self, policy: EgressPolicy) -> Result<(), rustls::Error> {
+        let resolver = Arc::clone(&self.resolver);
+        let route = Route::new(policy, resolver, &self.limits, self.meter.clone())?;
+        self.route.store(Arc::new(route));
+        self.meter.renewal();
+        Ok(())
+    }
+
     /// Sends one request of the guest.
-    async fn send(&self, request: Request<WasiBody>) -> Answer {
+    async fn send(&self, request: Request<WasiBody>) -> Result<Response<WasiBody>, Error> {
         let started = Instant::now();
         let deadline = tokio::time::Instant::now() + self.limits.request;
         let answer = tokio::time::timeout_at(deadline, self.exchange(request, deadline))
             .await
             .unwrap_or(Err(Error::HttpResponseTimeout));
-        let outcome = match &answer {
-            Ok((response, _)) if response.status().is_success() => "success",
-            Ok((response, _)) if response.status().is_redirection() => "redirection",
-            Ok((response, _)) if response.status().is_client_error() => "client_error",
-            Ok(_) => "server_error",
-            Err(Error::HttpRequestDenied | Error::DestinationIpProhibited) => "denied",
-            Err(Error::HttpResponseTimeout | Error::ConnectionTimeout) => "timeout",
-            Err(Error::HttpResponseHeaderSectionSize(_) | Error::HttpRequestBodySize(_)) => {
-                "too_large"
-            }
-            Err(_) => "unavailable",
-        };
+        if matches!(answer, Err(Error::HttpResponseTimeout)) {
+            self.meter.limit(Limit::RequestTimeout);
+        }
+        let outcome = failure::outcome(answer.as_ref().map(|(response, _)| response.status()));
         self.meter.request(outcome, started.elapsed());
-        let (response, pass) = answer?;
+        let (response, kept) = answer?;
         tracing::debug!(status = response.status().as_u16(), "the app answered");
         let limit = self.limits.response_bytes;
-        Ok(response.map(|body| CappedBody::new(body, limit, deadline, pass).boxed_unsync()))
+        Ok(response.map(|body| CappedBody::new(body, limit, deadline, kept).boxed_unsync()))
     }
 
-    /// The head of the app's answer. Whether the rest comes is for the holder
-    /// of the pass to see, if the head has not said enough.
     async fn exchange(
         &self,
         request: Request<WasiBody>,
         deadline: tokio::time::Instant,
-    ) -> Result<(Response<hyper::body::Incoming>, Option<Pass>), Error> {
-        let admitted = self
-            .policy
-            .admit(request.method(), request.uri())
-            .map_err(|denial| self.deny(denial))?;
-        let _slot = self
-            .slots
-            .acquire()
-            .await
-            .map_err(|_| Error::ConnectionLimitReached)?;
-        let request = self.rebuild(request, &admitted).await?;
-        let pass = self.breakers.backend(&admitted.origin);
-        let pass = pass.map_err(|_| Error::ConnectionRefused)?;
-        // Within the time of the whole, and in it first: a silent app is a
-        // finding, no call that was broken off.
-        let answer = match tokio::time::timeout_at(deadline, self.client.request(request)).await {
-            Ok(answer) => answer.map_err(|error| self.failure(&error)),
-            Err(_) => Err(Error::HttpResponseTimeout),
-        };
-        let pass = verdict::of_head(pass, &answer);
-        let response = answer?;
-        if header_bytes(response.headers()) > self.limits.response_header_bytes {
-            return Err(Error::HttpResponseHeaderSectionSize(None));
+    ) -> Result<(Response<Incoming>, Kept), Error> {
+        // One policy from the first hop to the last.
+        let route = self.route.load_full();
+        let admitted = route.policy.admit(request.method(), request.uri());
+        let mut admitted = admitted.map_err(|denial| self.deny(denial))?;
+        let slot = self.slot().await?;
+        let template = self.template(request).await?;
+        let mut hops = 0;
+        loop {
+            let request = self.request(&template, &admitted)?;
+            let asked = request.uri().clone();
+            let origin = &admitted.allowed.origin;
+            let (response, pass) = self.ask(&route, origin, request, deadline).await?;
+            let (method, status) = (&template.method, response.status());
+            let next = match hops < admitted.allowed.redirects {
+                true => redirect::target(method, &asked, status, response.headers()),
+                false => None,
+            };
+            let Some(next) = next else {
+                let meter = self.meter.clone();
+                let _slot = slot;
+                return Ok((response, Kept { meter, _slot, pass }));
+            };
+            if let Some(pass) = pass {
+                pass.success();
+            }
+            admitted = route
+                .policy
+                .admit(method, &next)
+                .map_err(|denial| self.deny(denial))?;
+            hops += 1;
+            self.meter.redirect();
         }
-        Ok((response, pass))
     }
 
-    /// A new request from the admitted parts: our URI, our framing, and of the
-    /// guest's headers those that are the guest's business.
-    async fn rebuild(
-        &self,
-        request: Request<WasiBody>,
-        admitted: &Admitted,
-    ) -> Result<Request<Full<Bytes>>, Error> {
-        let (parts, body) = request.into_parts();
+    /// A place among the requests at once.
+    async fn slot(&self) -> Result<OwnedSemaphorePermit, Error> {
+        if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
+            return Ok(slot);
+        }
+        self.meter.limit(Limit::ConcurrentRequests);
+        let slot = Arc::clone(&self.slots).acquire_owned().await;
+        slot.map_err(|_| Error::ConnectionLimitReached)
+    }
+
+    /// What of the guest's request is the guest's business.
+    async fn template(&self, request: Request<WasiBody>) -> Result<Template, Error> {
+        let (mut parts, body) = request.into_parts();
         let body = Limited::new(body, self.limits.request_bytes)
             .collect()
             .await
             .map_err(|error| {
                 if error.is::<LengthLimitError>() {
+                    self.meter.limit(Limit::RequestBytes);
                     Error::HttpRequestBodySize(None)
                 } else {
                     Error::HttpProtocolError
                 }
             })?;
-        let mut rebuilt = Request::new(Full::new(body.to_bytes()));
-        *rebuilt.method_mut() = parts.method;
-        *rebuilt.uri_mut() = admitted.uri().ok_or_else(|| self.deny(Denial::Target))?;
-        *rebuilt.headers_mut() = parts.headers;
-        for name in rebuilt_headers() {
-            rebuilt.headers_mut().remove(name);
+        for name in rebuilt_headers().into_iter().chain(forbidden_headers()) {
+            parts.headers.remove(name);
         }
-        for name in forbidden_headers() {
-            rebuilt.headers_mut().remove(name);
+        Ok(Template {
+            method: parts.method,
+            headers: parts.headers,
+            body: body.to_bytes(),
+        })
+    }
+
+    /// A new request from admitted parts: our URI, our framing, and who we are
+    /// to this origin and to no other.
+    fn request(
+        &self,
+        template: &Template,
+        admitted: &Admitted<'_>,
+    ) -> Result<Request<Full<Bytes>>, Error> {
+        let mut request = Request::new(Full::new(template.body.clone()));
+        *request.method_mut() = template.method.clone();
+        *request.uri_mut() = admitted.uri().ok_or_else(|| self.deny(Denial::Target))?;
+        *request.headers_mut() = template.headers.clone();
+        if let Some(authorization) = &admitted.allowed.authorization {
+            // Never without it where the operator wants it.
+            let value = authorization.header().ok_or(Error::ConfigurationError)?;
+            request.headers_mut().insert(header::AUTHORIZATION, value);
         }
-        Ok(rebuilt)
+        Ok(request)
+    }
+
+    /// Sends one request to one origin, if its breaker lets it pass.
+    async fn ask(
+        &self,
+        route: &Route,
+        origin: &Origin,
+        mut request: Request<Full<Bytes>>,
+        deadline: tokio::time::Instant,
+    ) -> Result<Head, Error> {
+        let pass = self.breakers.backend(origin);
+        let pass = pass.map_err(|_| Error::ConnectionRefused)?;
+        let mut asked = Asked::new(&mut request);
+        // Within the time of the whole, and in it first: a silent app is a
+        // finding, no call that was broken off.
+        let answer = match tokio::time::timeout_at(deadline, route.client.request(request)).await {
+            Ok(answer) => {
+                asked.answered = true;
+                answer.map_err(|error| self.failure(&error))
+            }
+            Err(_) => Err(Error::HttpResponseTimeout),
+        };
+        let pass = verdict::of_head(pass, &answer);
+        let response = answer?;
+        if header_bytes(response.headers()) > self.limits.response_header_bytes {
+            self.meter.limit(Limit::HeaderBytes);
+            return Err(Error::HttpResponseHeaderSectionSize(None));
+        }
+        Ok((response, pass))
     }
 
     fn deny(&self, denial: Denial) -> Error {
-        self.meter.denied(denial);
-        let now = self.started.elapsed().as_secs() + 1;
-        let last = self.last_denial.load(Ordering::Relaxed);
-        let due = last == 0 || now.saturating_sub(last) >= DENIAL_LOG_SECONDS;
-        let first = due
-            && self
-                .last_denial
-                .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok();
-        if first {
+        if self.meter.denied(denial) {
             tracing::warn!(
                 vhost = self.meter.vhost(),
                 reason = denial.label(),
@@ -205,31 +248,41 @@ impl Outbound {
     /// What the guest is told of a failed exchange: the kind, no detail of
     /// the network.
     fn failure(&self, error: &hyper_util::client::legacy::Error) -> Error {
-        let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-        while let Some(cause) = source {
-            if let Some(connect) = cause.downcast_ref::<ConnectError>() {
-                return match connect {
-                    ConnectError::Denied => self.deny(Denial::Address),
-                    ConnectError::Resolve => Error::DestinationNotFound,
-                    ConnectError::Refused => Error::ConnectionRefused,
-                    ConnectError::Timeout => Error::ConnectionTimeout,
-                    ConnectError::Tls => Error::TlsProtocolError,
-                };
+        match Failed::of(error) {
+            Failed::Denied => self.deny(Denial::Address),
+            Failed::Header => {
+                self.meter.limit(Limit::HeaderBytes);
+                Error::HttpResponseHeaderSectionSize(None)
             }
-            if let Some(hyper) = cause.downcast_ref::<hyper::Error>() {
-                if hyper.is_parse_too_large() {
-                    return Error::HttpResponseHeaderSectionSize(None);
-                }
-                if hyper.is_incomplete_message() {
-                    return Error::HttpResponseIncomplete;
-                }
-                if hyper.is_parse() {
-                    return Error::HttpProtocolError;
-                }
-            }
-            source = cause.source();
+            Failed::Other(error) => error,
         }
-        Error::ConnectionTerminated
+    }
+}
+
+/// A request that waits for its response. If it is given up, its connection is
+/// asked no more: others would wait there for an app that is gone, until the
+/// pings of HTTP/2 have told. (A connection of HTTP/1.1 ends with its request.)
+struct Asked {
+    connection: hyper_util::client::legacy::connect::CaptureConnection,
+    answered: bool,
+}
+
+impl Asked {
+    fn new(request: &mut Request<Full<Bytes>>) -> Self {
+        Self {
+            connection: capture_connection(request),
+            answered: false,
+        }
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if !self.answered
+            && let Some(connected) = &*self.connection.connection_metadata()
+        {
+            connected.poison();
+        }
     }
 }
 
@@ -239,112 +292,4 @@ fn header_bytes(headers: &HeaderMap) -> usize {
         .iter()
         .map(|(name, value)| name.as_str().len() + value.len())
         .sum()
-}
-
-/// Headers that the guest may neither set nor see, in headers or in trailers:
-/// the framing of the connection is ours, and so is who we are to the app.
-pub(crate) fn forbidden_headers() -> impl Iterator<Item = HeaderName> {
-    DEFAULT_FORBIDDEN_HEADERS.into_iter().chain([
-        header::AUTHORIZATION,
-        header::TE,
-        header::TRAILER,
-    ])
-}
-
-/// Headers that follow from what we send: the guest may set them, and it
-/// changes nothing. No compression is asked for, so none can explode.
-fn rebuilt_headers() -> [HeaderName; 3] {
-    [
-        header::CONTENT_LENGTH,
-        header::ACCEPT_ENCODING,
-        header::EXPECT,
-    ]
-}
-
-/// The hook of `wasi:http` in one store.
-pub(crate) struct Gate {
-    /// `None` if no request may leave.
-    outbound: Option<Arc<Outbound>>,
-    used: bool,
-}
-
-impl Gate {
-    pub(crate) fn new(outbound: Arc<Outbound>) -> Self {
-        Self {
-            outbound: Some(outbound),
-            used: false,
-        }
-    }
-
-    /// One that refuses everything.
-    pub(crate) fn shut() -> Self {
-        Self {
-            outbound: None,
-            used: false,
-        }
-    }
-
-    /// Whether the guest has made a request.
-    pub(crate) fn was_used(&self) -> bool {
-        self.used
-    }
-}
-
-type Finished = Box<dyn Future<Output = Result<(), Error>> + Send>;
-
-impl WasiHttpHooks for Gate {
-    fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
-        Arc::new(|name| forbidden_headers().any(|forbidden| forbidden == *name))
-    }
-
-    fn set_host_header(&mut self) -> bool {
-        // The client sets it from the URI that we have built.
-        false
-    }
-
-    fn default_scheme(&mut self) -> Option<http::uri::Scheme> {
-        None
-    }
-
-    fn send_request(
-        &mut self,
-        request: Request<UnsyncBoxBody<Bytes, Error>>,
-        _options: Option<RequestOptions>,
-        _received: Finished,
-    ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Finished), Error>> + Send> {
-        // The guest's own timeouts are not needed: ours is shorter than any
-        // that would matter, and a guest cannot lengthen it.
-        self.used = true;
-        let outbound = self.outbound.clone();
-        Box::new(async move {
-            let outbound = outbound.ok_or(Error::HttpRequestDenied)?;
-            let response = outbound.send(request).await?;
-            Ok((response, Box::new(std::future::ready(Ok(()))) as Finished))
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_guest_can_neither_frame_nor_authenticate() {
-        for name in [
-            "connection",
-            "keep-alive",
-            "transfer-encoding",
-            "upgrade",
-            "host",
-            "authorization",
-            "proxy-authorization",
-            "te",
-            "trailer",
-        ] {
-            assert!(forbidden_headers().any(|header| header == name), "{name}");
-        }
-        for name in ["accept", "if-none-match", "content-type", "content-length"] {
-            assert!(!forbidden_headers().any(|header| header == name), "{name}");
-        }
-    }
 }

@@ -11,10 +11,12 @@ use tracing::Instrument as _;
 
 use crate::breaker::{BreakerStatus, Open, Pass};
 use crate::candidate::Candidate;
+use crate::egress::EgressPolicy;
 use crate::engine::Engine;
 use crate::error::{LoadError, RollbackError};
 use crate::generation::{Call, Generation, Surroundings};
 use crate::inspect::Digest;
+use crate::limit::Limit;
 use crate::refresh::Refresher;
 use crate::roster::{FetchError, Fetched, HandleError, PluginFault};
 use crate::settings::Settings;
@@ -187,6 +189,11 @@ impl Plugin {
             result => result,
         };
         let meter = &self.surroundings.meter;
+        match &result {
+            Err(FetchError::Timeout) => meter.limit(Limit::Timeout),
+            Err(FetchError::Plugin(PluginFault::Overloaded)) => meter.limit(Limit::WaitingCalls),
+            _ => {}
+        }
         meter.call("fetch", fetch_label(&result), started.elapsed());
         result
     }
@@ -251,6 +258,16 @@ impl Plugin {
     #[must_use]
     pub fn returns(&self) -> watch::Receiver<u64> {
         self.surroundings.breakers.returns()
+    }
+
+    /// Takes other origins, secrets and certificates for what the plugin may
+    /// reach, whichever build of it serves. Requests that have begun go on
+    /// under the old ones; no later one uses their connections.
+    ///
+    /// # Errors
+    /// TLS cannot be configured with them; the old ones stay.
+    pub fn renew_egress(&self, policy: EgressPolicy) -> Result<(), rustls::Error> {
+        self.surroundings.outbound.renew(policy)
     }
 
     /// Takes no more fetches, lets those that have begun finish until `drain`

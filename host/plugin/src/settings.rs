@@ -1,10 +1,13 @@
 //! What the operator decides about one virtual host's plugin.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::breaker::BreakerPolicy;
 use crate::egress::EgressPolicy;
+use crate::linker::Stubs;
+use crate::outbound::Resolve;
 use crate::swap::Verification;
 
 /// Everything that loading a plugin for one virtual host needs.
@@ -16,6 +19,10 @@ pub struct Settings {
     pub config: Vec<(String, String)>,
     /// Where the plugin's requests may go.
     pub egress: EgressPolicy,
+    /// Who knows the addresses of the names in it.
+    pub resolver: Arc<dyn Resolve>,
+    /// What of the file system and of sockets is there.
+    pub stubs: Stubs,
     /// Which components are taken.
     pub verification: Verification,
     /// What the plugin may use.
@@ -27,6 +34,7 @@ impl fmt::Debug for Settings {
         f.debug_struct("Settings")
             .field("name", &self.name)
             .field("egress", &self.egress)
+            .field("stubs", &self.stubs)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
@@ -83,6 +91,16 @@ pub struct Limits {
     pub response_header_bytes: usize,
     /// Body of a request to the app. Default 1 MiB.
     pub request_bytes: usize,
+    /// What an HTTP/2 connection may send ahead of one response's reader.
+    /// Default 256 KiB.
+    pub http2_stream_bytes: usize,
+    /// The same for all responses of a connection. Default 4 MiB.
+    pub http2_connection_bytes: usize,
+    /// Silence on an HTTP/2 connection, while a response is due, after which
+    /// it is asked for a sign of life. Default 2 s.
+    pub http2_ping: Duration,
+    /// How long it may take to give one. Default 2 s.
+    pub http2_ping_timeout: Duration,
     /// Contacts of one user. Default 10,000.
     pub contacts: usize,
     /// Groups of one contact. Default 100.
@@ -102,6 +120,11 @@ pub struct Limits {
     /// Answers that the generation before did better, after which it takes
     /// over again. Default 3. A fault of the new one is enough by itself.
     pub probation_regressions: usize,
+    /// What the plugin may write to the log in a second, all its stores
+    /// together. Default 64 KiB.
+    pub log_bytes_per_second: usize,
+    /// Longest line that is logged whole. Default 8 KiB.
+    pub log_line_bytes: usize,
     /// When calls of the plugin are refused because it fails.
     pub plugin_breaker: BreakerPolicy,
     /// When requests to an origin are refused because the app fails.
@@ -132,6 +155,10 @@ impl Default for Limits {
             response_bytes: 4 << 20,
             response_header_bytes: 64 << 10,
             request_bytes: 1 << 20,
+            http2_stream_bytes: 256 << 10,
+            http2_connection_bytes: 4 << 20,
+            http2_ping: Duration::from_secs(2),
+            http2_ping_timeout: Duration::from_secs(2),
             contacts: 10_000,
             groups: 100,
             compile: Duration::from_secs(60),
@@ -140,6 +167,8 @@ impl Default for Limits {
             probation: Duration::from_secs(60),
             probation_calls: 100,
             probation_regressions: 3,
+            log_bytes_per_second: 64 << 10,
+            log_line_bytes: 8 << 10,
             plugin_breaker: BreakerPolicy::default(),
             backend_breaker: BreakerPolicy::default(),
         }

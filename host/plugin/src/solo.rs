@@ -21,6 +21,7 @@ use wasmtime_wasi_http::p3::{Request as GuestRequest, bindings::http::types::Err
 
 use crate::error::LoadError;
 use crate::generation::Shared;
+use crate::limit::Limit;
 use crate::outbound;
 use crate::refresh::Refresher;
 use crate::roster::{HandleError, PluginFault};
@@ -64,11 +65,14 @@ pub(crate) async fn fetch(
     username: &str,
     known: Option<&str>,
 ) -> Result<Answer, PluginFault> {
-    let _slot = shared
-        .retry_slots
-        .acquire()
-        .await
-        .map_err(|_| PluginFault::Stopped)?;
+    let _slot = match shared.retry_slots.try_acquire() {
+        Ok(slot) => slot,
+        Err(_) => {
+            shared.meter.limit(Limit::RetryCalls);
+            let slot = shared.retry_slots.acquire().await;
+            slot.map_err(|_| PluginFault::Stopped)?
+        }
+    };
     let mut instance = Instance::new(shared, purpose)
         .await
         .map_err(|_| PluginFault::Instantiate)?;
@@ -107,18 +111,19 @@ pub(crate) async fn handle(
     errand: Errand,
 ) -> Result<Response<Bytes>, HandleFailure> {
     let limit = errand.limit;
-    let _slot = shared
-        .handle_slots
-        .try_acquire()
-        .map_err(|_| HandleFailure {
+    let _slot = shared.handle_slots.try_acquire().map_err(|_| {
+        shared.meter.limit(Limit::HandleCalls);
+        HandleFailure {
             error: HandleError::Overloaded,
             asked: false,
-        })?;
+        }
+    })?;
     let deadline = Instant::now() + limit;
     tokio::time::timeout_at(deadline, answer(shared, errand))
         .await
         .unwrap_or_else(|_| {
             shared.meter.trap(PluginFault::Stuck);
+            shared.meter.limit(Limit::HandleTimeout);
             // Nobody is left who could tell.
             Err(HandleFailure {
                 error: HandleError::Timeout(limit),
@@ -145,7 +150,12 @@ async fn answer(shared: &Shared, errand: Errand) -> Result<Response<Bytes>, Hand
     let answered = metered(&instance.turn, call).await.flatten();
     let asked = instance.store.data().has_asked();
     match answered {
-        Ok(answer) => answer.map_err(|error| HandleFailure { error, asked }),
+        Ok(answer) => answer.map_err(|error| {
+            if matches!(error, HandleError::TooLarge) {
+                shared.meter.limit(Limit::ResponseBytes);
+            }
+            HandleFailure { error, asked }
+        }),
         Err(error) => {
             let fault = instance.store.data().fault(&error);
             shared.meter.trap(fault);

@@ -6,16 +6,18 @@
 
 use std::sync::Arc;
 
-use wasmtime::component::ResourceTable;
+use wasmtime::component::{ResourceTable, ResourceTableError};
 use wasmtime::{ResourceLimiter, Store, Trap};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::generation::Shared;
+use crate::limit::Limit;
 use crate::outbound::Gate;
 use crate::refresh::Refresher;
 use crate::roster::PluginFault;
 use crate::settings::Limits;
+use crate::telemetry::Meter;
 use crate::turn::{self, Turn, TurnExceeded};
 
 /// What a store is for. A `fetch` that could ask for a refresh could call
@@ -81,6 +83,7 @@ pub(crate) fn new(shared: &Shared, purpose: Purpose) -> (Store<StoreState>, Arc<
             memory_left: limits.memory_bytes,
             table_left: limits.table_elements,
             refused: false,
+            meter: shared.meter.clone(),
         },
     };
     let mut store = Store::new(shared.engine.wasm(), state);
@@ -101,6 +104,10 @@ fn wasi(shared: &Shared) -> WasiCtx {
         .stdout(shared.log.stream("stdout"))
         .stderr(shared.log.stream("stderr"))
         .max_random_size(64 << 10)
+        // What stubs of sockets, where they are, have behind them.
+        .allow_tcp(false)
+        .allow_udp(false)
+        .allow_ip_name_lookup(false)
         .build()
 }
 
@@ -111,25 +118,55 @@ impl StoreState {
         self.refreshed || self.gate.was_used()
     }
 
-    /// What an error of WebAssembly says about the plugin.
+    /// What an error of WebAssembly says about the plugin; counts the limit
+    /// that it reached.
     pub(crate) fn fault(&self, error: &wasmtime::Error) -> PluginFault {
-        if self.resources.refused {
-            return PluginFault::ResourceLimit;
+        let fault = match self.resources.refused {
+            true => PluginFault::ResourceLimit,
+            false => fault_of(error),
+        };
+        let limit = match fault {
+            PluginFault::TurnLimit => Some(Limit::Turn),
+            PluginFault::StackOverflow => Some(Limit::WasmStackBytes),
+            _ => exhausted(error),
+        };
+        if let Some(limit) = limit {
+            self.resources.meter.limit(limit);
         }
-        fault_of(error)
+        fault
     }
 }
 
-/// What an error says where the store cannot be asked any more.
-pub(crate) fn fault_of(error: &wasmtime::Error) -> PluginFault {
+fn fault_of(error: &wasmtime::Error) -> PluginFault {
     if error.is::<TurnExceeded>() {
         return PluginFault::TurnLimit;
+    }
+    if exhausted(error).is_some() {
+        return PluginFault::ResourceLimit;
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => PluginFault::StackOverflow,
         Some(Trap::Interrupt) => PluginFault::TurnLimit,
         _ => PluginFault::Trap,
     }
+}
+
+/// The bound of wasmtime's own that an error is about. Two of them have no
+/// types to ask for, only words; the tests of the sandbox hold them.
+fn exhausted(error: &wasmtime::Error) -> Option<Limit> {
+    if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
+        return Some(Limit::Handles);
+    }
+    error.chain().find_map(|cause| {
+        let words = cause.to_string();
+        if words.contains("store handle limit exceeded") {
+            Some(Limit::Handles)
+        } else if words.contains("fuel allocated for hostcalls has been exhausted") {
+            Some(Limit::HostCallBytes)
+        } else {
+            None
+        }
+    })
 }
 
 impl WasiView for StoreState {
@@ -157,6 +194,7 @@ struct Resources {
     memory_left: usize,
     table_left: usize,
     refused: bool,
+    meter: Meter,
 }
 
 impl Resources {
@@ -168,6 +206,14 @@ impl Resources {
             }
             None => false,
         }
+    }
+
+    fn granted(&mut self, granted: bool, limit: Limit) -> wasmtime::Result<bool> {
+        if !granted {
+            self.refused = true;
+            self.meter.limit(limit);
+        }
+        Ok(granted)
     }
 }
 
@@ -183,8 +229,7 @@ impl ResourceLimiter for Resources {
             return Ok(false);
         }
         let granted = Self::take(&mut self.memory_left, current, desired);
-        self.refused |= !granted;
-        Ok(granted)
+        self.granted(granted, Limit::MemoryBytes)
     }
 
     fn table_growing(
@@ -197,8 +242,7 @@ impl ResourceLimiter for Resources {
             return Ok(false);
         }
         let granted = Self::take(&mut self.table_left, current, desired);
-        self.refused |= !granted;
-        Ok(granted)
+        self.granted(granted, Limit::TableElements)
     }
 
     fn instances(&self) -> usize {
@@ -224,6 +268,7 @@ mod tests {
             memory_left: 100,
             table_left: 10,
             refused: false,
+            meter: Meter::new("example.test"),
         };
         assert!(resources.memory_growing(0, 60, None).unwrap());
         assert!(!resources.memory_growing(0, 60, None).unwrap());

@@ -1,5 +1,6 @@
 //! Names of metrics, in one place. Labels never carry usernames.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{
@@ -8,6 +9,8 @@ use metrics::{
 };
 
 use crate::egress::Denial;
+use crate::limit::Limit;
+use crate::rarely::Rarely;
 use crate::roster::PluginFault;
 use crate::swap::RolledBack;
 use crate::worker::DrainEnd;
@@ -27,6 +30,10 @@ const EGRESS: &str = "muster_egress_requests_total";
 const EGRESS_SECONDS: &str = "muster_egress_request_seconds";
 const EGRESS_DENIED: &str = "muster_egress_denied_total";
 const EGRESS_CONNECTIONS: &str = "muster_egress_connections_total";
+const EGRESS_CONNECT_FAILURES: &str = "muster_egress_connect_failures_total";
+const EGRESS_REDIRECTS: &str = "muster_egress_redirects_total";
+const EGRESS_RENEWALS: &str = "muster_egress_renewals_total";
+const LIMITS: &str = "muster_plugin_limit_reached_total";
 const BREAKER_STATE: &str = "muster_breaker_state";
 const BREAKER_TRANSITIONS: &str = "muster_breaker_transitions_total";
 const BREAKER_REFUSED: &str = "muster_breaker_refused_total";
@@ -80,6 +87,26 @@ pub fn describe_metrics() {
         Unit::Count,
         "Connections opened to apps"
     );
+    describe_counter!(
+        EGRESS_CONNECT_FAILURES,
+        Unit::Count,
+        "Connections to apps that did not come about, by reason"
+    );
+    describe_counter!(
+        EGRESS_REDIRECTS,
+        Unit::Count,
+        "Redirects of apps that were followed"
+    );
+    describe_counter!(
+        EGRESS_RENEWALS,
+        Unit::Count,
+        "Changes of secrets and certificates towards apps that were taken"
+    );
+    describe_counter!(
+        LIMITS,
+        Unit::Count,
+        "Limits that a plugin or its app reached, by the limit's key"
+    );
     describe_gauge!(
         BREAKER_STATE,
         Unit::Count,
@@ -112,70 +139,106 @@ pub(crate) fn compiled(took: Duration) {
     histogram!(COMPILE_SECONDS).record(took.as_secs_f64());
 }
 
-/// What is counted for one plugin.
+/// What is counted for one plugin. Clones count together.
 #[derive(Debug, Clone)]
-pub(crate) struct Meter {
+pub(crate) struct Meter(Arc<Counted>);
+
+#[derive(Debug)]
+struct Counted {
     vhost: String,
+    /// What was told in the log of each limit, in the order of [`Limit::ALL`].
+    limits: [Rarely; Limit::ALL.len()],
+    denial: Rarely,
+    connect: Rarely,
 }
 
 impl Meter {
     pub(crate) fn new(vhost: &str) -> Self {
-        Self {
+        Self(Arc::new(Counted {
             vhost: vhost.to_owned(),
+            limits: Default::default(),
+            denial: Rarely::default(),
+            connect: Rarely::default(),
+        }))
+    }
+
+    /// A limit was reached: counts it, and tells it in the log now and then.
+    pub(crate) fn limit(&self, limit: Limit) {
+        counter!(LIMITS, "vhost" => self.label(), "limit" => limit.key()).increment(1);
+        let told = self.0.limits.get(limit as usize);
+        if !limit.is_ordinary() && told.is_some_and(Rarely::is_due) {
+            tracing::warn!(
+                vhost = self.vhost(),
+                limit = limit.key(),
+                "a limit of the plugin is reached; told once a minute, counted in {LIMITS}"
+            );
         }
     }
 
     pub(crate) fn call(&self, op: &'static str, outcome: &'static str, took: Duration) {
-        counter!(CALLS, "vhost" => self.vhost.clone(), "op" => op, "outcome" => outcome)
-            .increment(1);
-        histogram!(CALL_SECONDS, "vhost" => self.vhost.clone(), "op" => op)
-            .record(took.as_secs_f64());
+        counter!(CALLS, "vhost" => self.label(), "op" => op, "outcome" => outcome).increment(1);
+        histogram!(CALL_SECONDS, "vhost" => self.label(), "op" => op).record(took.as_secs_f64());
     }
 
     pub(crate) fn trap(&self, fault: PluginFault) {
-        counter!(TRAPS, "vhost" => self.vhost.clone(), "kind" => fault.label()).increment(1);
+        counter!(TRAPS, "vhost" => self.label(), "kind" => fault.label()).increment(1);
     }
 
     pub(crate) fn retry(&self) {
-        counter!(RETRIES, "vhost" => self.vhost.clone()).increment(1);
+        counter!(RETRIES, "vhost" => self.label()).increment(1);
     }
 
     pub(crate) fn store(&self, purpose: &'static str) {
-        counter!(STORES, "vhost" => self.vhost.clone(), "purpose" => purpose).increment(1);
+        counter!(STORES, "vhost" => self.label(), "purpose" => purpose).increment(1);
     }
 
     pub(crate) fn swap(&self, outcome: &'static str) {
-        counter!(SWAPS, "vhost" => self.vhost.clone(), "outcome" => outcome).increment(1);
+        counter!(SWAPS, "vhost" => self.label(), "outcome" => outcome).increment(1);
     }
 
     pub(crate) fn rolled_back(&self, rolled_back: &RolledBack) {
         let cause = rolled_back.cause.label();
         tracing::error!(
-            vhost = self.vhost,
+            vhost = self.vhost(),
             from = %rolled_back.from,
             to = %rolled_back.to,
             cause,
             "rolled back to the build of the plugin before"
         );
-        counter!(ROLLBACKS, "vhost" => self.vhost.clone(), "cause" => cause).increment(1);
+        counter!(ROLLBACKS, "vhost" => self.label(), "cause" => cause).increment(1);
     }
 
     pub(crate) fn drained(&self, end: DrainEnd) {
-        counter!(DRAINS, "vhost" => self.vhost.clone(), "outcome" => end.label()).increment(1);
+        counter!(DRAINS, "vhost" => self.label(), "outcome" => end.label()).increment(1);
     }
 
     pub(crate) fn request(&self, outcome: &'static str, took: Duration) {
-        counter!(EGRESS, "vhost" => self.vhost.clone(), "outcome" => outcome).increment(1);
-        histogram!(EGRESS_SECONDS, "vhost" => self.vhost.clone()).record(took.as_secs_f64());
+        counter!(EGRESS, "vhost" => self.label(), "outcome" => outcome).increment(1);
+        histogram!(EGRESS_SECONDS, "vhost" => self.label()).record(took.as_secs_f64());
     }
 
-    pub(crate) fn denied(&self, denial: Denial) {
-        counter!(EGRESS_DENIED, "vhost" => self.vhost.clone(), "reason" => denial.label())
-            .increment(1);
+    /// A request was refused; whether to tell it in the log.
+    pub(crate) fn denied(&self, denial: Denial) -> bool {
+        counter!(EGRESS_DENIED, "vhost" => self.label(), "reason" => denial.label()).increment(1);
+        self.0.denial.is_due()
+    }
+
+    /// A connection did not come about; whether to tell it in the log.
+    pub(crate) fn connect_failed(&self, reason: &'static str) -> bool {
+        counter!(EGRESS_CONNECT_FAILURES, "vhost" => self.label(), "reason" => reason).increment(1);
+        self.0.connect.is_due()
+    }
+
+    pub(crate) fn redirect(&self) {
+        counter!(EGRESS_REDIRECTS, "vhost" => self.label()).increment(1);
+    }
+
+    pub(crate) fn renewal(&self) {
+        counter!(EGRESS_RENEWALS, "vhost" => self.label()).increment(1);
     }
 
     pub(crate) fn connection(&self) {
-        counter!(EGRESS_CONNECTIONS, "vhost" => self.vhost.clone()).increment(1);
+        counter!(EGRESS_CONNECTIONS, "vhost" => self.label()).increment(1);
     }
 
     pub(crate) fn breaker_state(&self, name: &str) -> Gauge {
@@ -192,6 +255,10 @@ impl Meter {
     }
 
     pub(crate) fn vhost(&self) -> &str {
-        &self.vhost
+        &self.0.vhost
+    }
+
+    fn label(&self) -> String {
+        self.0.vhost.clone()
     }
 }

@@ -9,8 +9,9 @@ use muster_xmpp::{DomainPart, DomainRef, Jid, session};
 use url::Url;
 
 use crate::auth::Authenticator;
-use crate::config::ContactAddresses;
+use crate::config::{AccessFault, ContactAddresses, Egress};
 use crate::plugin_file::PluginFile;
+use crate::rosters::RefreshTerms;
 
 /// One served domain.
 pub(crate) struct VirtualHost {
@@ -24,12 +25,40 @@ pub(crate) struct VirtualHost {
     pub(crate) reload_turn: Arc<tokio::sync::Mutex<()>>,
     /// Where the plugin comes from, and newer builds of it.
     pub(crate) plugin_file: Arc<PluginFile>,
+    /// What the plugin may reach.
+    pub(crate) egress: Egress,
+    /// What one request to the plugin may ask of the rosters.
+    pub(crate) refresh: RefreshTerms,
     /// Where web clients reach it, if the operator says so.
     pub(crate) public_url: Option<Url>,
     pub(crate) contact_addresses: ContactAddresses,
 }
 
+/// Why the secrets and certificates towards the app were not taken. Reach:
+/// nothing, the old ones stay in use.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RenewalFault {
+    /// A file cannot be used.
+    #[error(transparent)]
+    Access(#[from] AccessFault),
+    /// TLS has no use for what is in it.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
 impl VirtualHost {
+    /// Reads the secrets and certificates towards the app again, where there
+    /// are some.
+    ///
+    /// # Errors
+    /// [`RenewalFault`] names the file.
+    pub(crate) fn renew_egress(&self) -> Result<(), RenewalFault> {
+        if self.egress.has_files() {
+            self.plugin.renew_egress(self.egress.policy()?)?;
+        }
+        Ok(())
+    }
+
     /// The host, as far as a stream has to know it.
     pub(crate) fn for_streams(&self) -> session::Host {
         session::Host {

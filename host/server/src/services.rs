@@ -17,7 +17,7 @@ use crate::mailbox::MailboxLimits;
 use crate::offline::Offline;
 use crate::presence::Presences;
 use crate::resumption::Resumptions;
-use crate::rosters::{RefreshTerms, Rosters};
+use crate::rosters::Rosters;
 use crate::router::Router;
 use crate::sessions::Sessions;
 use crate::store::Store;
@@ -37,8 +37,6 @@ pub(crate) struct Services {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) store: Store,
     pub(crate) rosters: Arc<Rosters>,
-    /// What one request may ask of them.
-    pub(crate) refresh: RefreshTerms,
     pub(crate) router: Arc<Router>,
     pub(crate) presences: Arc<Presences>,
     pub(crate) offline: Arc<Offline>,

@@ -1,6 +1,6 @@
 //! Components for tests: compiled once a process, handed out as bytes.
 //!
-//! Owns the nested cargo that compiles `tests/hostile` ([`build`]) and the ways
+//! Owns the nested cargo that compiles `tests/hostile` and `tests/prying` ([`build`]) and the ways
 //! to make other components out of any: with another digest ([`marked`]), or
 //! misbehaving on every call ([`deed`]). What the hostile plugin does is its own
 //! affair. Nothing here is part of the product.
@@ -55,6 +55,16 @@ pub const DEEDS: [&str; 11] = [
 pub fn hostile() -> &'static [u8] {
     static COMPONENT: OnceLock<Vec<u8>> = OnceLock::new();
     COMPONENT.get_or_init(|| build::component("muster-hostile"))
+}
+
+/// The plugin that reaches for files, sockets, other origins and secrets, and
+/// so needs stubs of the first two (`tests/prying`).
+///
+/// # Panics
+/// If it does not compile; standard error says why.
+pub fn prying() -> &'static [u8] {
+    static COMPONENT: OnceLock<Vec<u8>> = OnceLock::new();
+    COMPONENT.get_or_init(|| build::component("muster-prying"))
 }
 
 /// The hostile plugin, doing one of [`DEEDS`] on every call, whoever is asked

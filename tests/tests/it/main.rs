@@ -22,6 +22,7 @@ mod client_tokio_xmpp;
 mod compliance;
 mod control;
 mod document;
+mod egress;
 mod host_meta;
 mod hostile;
 mod jwt;

@@ -2,6 +2,13 @@
 
 use super::*;
 
+fn fetched(
+    answer: Result<guest::Fetched, guest::FetchError>,
+    limits: &Limits,
+) -> Result<Fetched, FetchError> {
+    super::fetched(answer, limits, &|_| ())
+}
+
 fn offer(jid: &str) -> types::Contact {
     types::Contact {
         jid: jid.to_owned(),

@@ -2,6 +2,10 @@
 
 use super::*;
 
+fn origin(url: &str) -> AllowedOrigin {
+    AllowedOrigin::get(Origin::of_url(url).unwrap())
+}
+
 fn policy(url: &str) -> EgressPolicy {
     EgressPolicy::for_url(url).unwrap()
 }
@@ -116,42 +120,67 @@ fn the_target_is_always_in_origin_form() {
 
 #[test]
 fn an_empty_policy_lets_nothing_out() {
-    let policy = EgressPolicy {
-        origins: vec![],
-        methods: vec![Method::GET],
-        allow_private: true,
-    };
+    let policy = EgressPolicy::default();
     let denied = admit(&policy, "GET", "http://app.example.test/");
     assert_eq!(denied, Err(Denial::Origin));
 }
 
+/// Several origins, each with its own methods.
+#[test]
+fn each_origin_has_its_own_methods() {
+    let mut events = origin("https://events.example.test");
+    events.methods = vec![Method::POST, Method::PUT];
+    let policy = EgressPolicy {
+        origins: vec![origin("http://app.example.test/%s"), events],
+    };
+    let table = [
+        ("GET", "http://app.example.test/john", Ok(())),
+        ("POST", "http://app.example.test/john", Err(Denial::Method)),
+        ("POST", "https://events.example.test/", Ok(())),
+        ("PUT", "https://events.example.test:443/", Ok(())),
+        ("GET", "https://events.example.test/", Err(Denial::Method)),
+        ("POST", "http://events.example.test/", Err(Denial::Origin)),
+        ("GET", "https://app.example.test/john", Err(Denial::Origin)),
+        ("POST", "https://other.example.test/", Err(Denial::Origin)),
+    ];
+    for (method, uri, expected) in table {
+        let verdict = admit(&policy, method, uri).map(drop);
+        assert_eq!(verdict, expected, "{method} {uri}");
+    }
+}
+
 #[test]
 fn addresses_that_are_never_dialled() {
-    let mut policy = policy("http://app.example.test/%s");
-    policy.allow_private = true;
-    let origin = policy.origins[0].clone();
-    for address in [
-        "0.0.0.0",
-        "0.1.2.3",
-        "169.254.169.254",
-        "192.0.0.192",
-        "224.0.0.1",
-        "255.255.255.255",
-        "240.0.0.1",
-        "::",
-        "ff02::1",
-        "fe80::1",
-        "fec0::1",
-        "fd00:ec2::254",
-        "::ffff:127.0.0.1",
-        "::ffff:169.254.169.254",
-        "::10.0.0.1",
-        "64:ff9b::a9fe:a9fe",
-        "2002:7f00:1::",
-        "2001:db8::1",
+    let mut allowed = origin("http://app.example.test/%s");
+    let everything = ["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()];
+    for private in [
+        PrivateAddresses::All,
+        PrivateAddresses::Within(everything.to_vec()),
     ] {
-        let verdict = policy.admit_address(&origin, address.parse().unwrap());
-        assert_eq!(verdict, Err(Denial::Address), "{address}");
+        allowed.private_addresses = private;
+        for address in [
+            "0.0.0.0",
+            "0.1.2.3",
+            "169.254.169.254",
+            "192.0.0.192",
+            "224.0.0.1",
+            "255.255.255.255",
+            "240.0.0.1",
+            "::",
+            "ff02::1",
+            "fe80::1",
+            "fec0::1",
+            "fd00:ec2::254",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+            "::10.0.0.1",
+            "64:ff9b::a9fe:a9fe",
+            "2002:7f00:1::",
+            "2001:db8::1",
+        ] {
+            let verdict = allowed.admit_address(address.parse().unwrap());
+            assert_eq!(verdict, Err(Denial::Address), "{address}");
+        }
     }
 }
 
@@ -166,21 +195,42 @@ fn private_addresses_need_the_operators_word() {
         "::1",
         "fd12::1",
     ];
-    let mut by_name = policy("http://app.example.test/%s");
-    let origin = by_name.origins[0].clone();
+    let mut by_name = origin("http://app.example.test/%s");
     for address in private {
-        let verdict = by_name.admit_address(&origin, address.parse().unwrap());
+        let verdict = by_name.admit_address(address.parse().unwrap());
         assert_eq!(verdict, Err(Denial::Address), "{address}");
     }
-    by_name.allow_private = true;
+    by_name.private_addresses = PrivateAddresses::All;
     for address in private {
-        let verdict = by_name.admit_address(&origin, address.parse().unwrap());
+        let verdict = by_name.admit_address(address.parse().unwrap());
         assert_eq!(verdict, Ok(()), "{address}");
     }
     assert_eq!(
-        by_name.admit_address(&origin, "93.184.216.34".parse().unwrap()),
+        by_name.admit_address("93.184.216.34".parse().unwrap()),
         Ok(())
     );
+}
+
+#[test]
+fn the_operators_word_is_about_networks() {
+    let networks = ["10.1.0.0/16".parse().unwrap(), "fd12::/16".parse().unwrap()];
+    let mut by_name = origin("http://app.example.test/%s");
+    by_name.private_addresses = PrivateAddresses::Within(networks.to_vec());
+    let table = [
+        ("10.1.2.3", true),
+        ("10.2.0.1", false),
+        ("127.0.0.1", false),
+        ("192.168.1.1", false),
+        ("fd12::7", true),
+        ("fd13::7", false),
+        ("::ffff:10.1.2.3", false),
+        // A public address needs no permission.
+        ("93.184.216.34", true),
+    ];
+    for (address, expected) in table {
+        let verdict = by_name.admit_address(address.parse().unwrap());
+        assert_eq!(verdict.is_ok(), expected, "{address}");
+    }
 }
 
 #[test]
@@ -196,8 +246,22 @@ fn a_written_down_private_origin_is_allowed_and_only_itself() {
         ("http://169.254.169.254/%s", "169.254.169.254", false),
     ];
     for (url, address, expected) in table {
-        let policy = policy(url);
-        let verdict = policy.admit_address(&policy.origins[0], address.parse().unwrap());
+        let verdict = origin(url).admit_address(address.parse().unwrap());
         assert_eq!(verdict.is_ok(), expected, "{url} {address}");
     }
+}
+
+#[test]
+fn a_policy_shows_no_secret() {
+    let mut allowed = origin("https://app.example.test");
+    let secret = secrecy::SecretString::from("hunter2");
+    allowed.authorization = Some(Authorization::new("Bearer", &secret).unwrap());
+    let policy = EgressPolicy {
+        origins: vec![allowed],
+    };
+    let shown = format!("{policy:?}");
+    assert!(
+        shown.contains("Authorization") && !shown.contains("hunter2"),
+        "{shown}"
+    );
 }

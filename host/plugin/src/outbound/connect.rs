@@ -1,8 +1,7 @@
 //! Opening a connection: resolve once, check every address, dial a checked
 //! one, shake hands, all within one deadline.
 
-use std::future::Future;
-use std::io;
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,20 +9,20 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Uri;
-use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 use url::Host;
 
-use crate::egress::{EgressPolicy, Origin, OriginScheme};
+use super::resolve::Resolve;
+use super::stream::Stream;
+use super::tls;
+use crate::egress::{AllowedOrigin, EgressPolicy, Origin, OriginScheme};
+use crate::limit::Limit;
 use crate::telemetry::Meter;
 
 /// Why no connection was opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
     #[error("no address of the host may be dialled")]
     Denied,
@@ -33,15 +32,35 @@ pub(crate) enum ConnectError {
     Refused,
     #[error("the connection took too long")]
     Timeout,
-    #[error("the TLS handshake failed")]
-    Tls,
+    #[error("the certificate is not accepted: {0}")]
+    Certificate(rustls::Error),
+    #[error("the TLS handshake failed: {0}")]
+    Handshake(rustls::Error),
+    #[error("the connection broke off in the TLS handshake")]
+    BrokeOff,
+}
+
+impl ConnectError {
+    /// The value of the label `reason` in metrics and logs.
+    fn label(&self) -> &'static str {
+        match self {
+            Self::Denied => "denied",
+            Self::Resolve => "resolve",
+            Self::Refused => "refused",
+            Self::Timeout => "timeout",
+            Self::Certificate(_) => "certificate",
+            Self::Handshake(_) | Self::BrokeOff => "tls",
+        }
+    }
 }
 
 /// Opens connections for the pool.
 #[derive(Clone)]
 pub(crate) struct Connector {
     policy: Arc<EgressPolicy>,
-    tls: TlsConnector,
+    /// One for each origin that is reached by TLS.
+    tls: Arc<HashMap<Origin, TlsConnector>>,
+    resolver: Arc<dyn Resolve>,
     timeout: Duration,
     meter: Meter,
 }
@@ -49,12 +68,22 @@ pub(crate) struct Connector {
 impl Connector {
     pub(crate) fn new(
         policy: Arc<EgressPolicy>,
+        resolver: Arc<dyn Resolve>,
         timeout: Duration,
         meter: Meter,
     ) -> Result<Self, rustls::Error> {
+        let secure = policy.origins.iter();
+        let secure = secure.filter(|allowed| allowed.origin.scheme() == OriginScheme::Https);
+        let connector =
+            |allowed: &AllowedOrigin| Ok((allowed.origin.clone(), tls::connector(&allowed.tls)?));
         Ok(Self {
+            tls: Arc::new(
+                secure
+                    .map(connector)
+                    .collect::<Result<_, rustls::Error>>()?,
+            ),
             policy,
-            tls: TlsConnector::from(tls_config()?),
+            resolver,
             timeout,
             meter,
         })
@@ -62,48 +91,78 @@ impl Connector {
 
     async fn connect(self, uri: Uri) -> Result<TokioIo<Stream>, ConnectError> {
         // The pool asks with the URI that was built from an admitted origin.
-        let origin = self.policy.origin_of(&uri).ok_or(ConnectError::Denied)?;
-        let stream = tokio::time::timeout(self.timeout, self.open(origin))
-            .await
-            .map_err(|_| ConnectError::Timeout)??;
-        self.meter.connection();
-        Ok(TokioIo::new(stream))
-    }
-
-    async fn open(&self, origin: &Origin) -> Result<Stream, ConnectError> {
-        let tcp = self.dial(self.resolve(origin).await?).await?;
-        match origin.scheme() {
-            OriginScheme::Http => Ok(Stream::Plain(tcp)),
-            OriginScheme::Https => {
-                let name = server_name(origin.host())?;
-                let tls = self.tls.connect(name, tcp).await;
-                Ok(Stream::Tls(Box::new(tls.map_err(|_| ConnectError::Tls)?)))
+        let allowed = self.policy.origin_of(&uri).ok_or(ConnectError::Denied)?;
+        let opened = tokio::time::timeout(self.timeout, self.open(allowed)).await;
+        match opened.unwrap_or(Err(ConnectError::Timeout)) {
+            Ok(stream) => {
+                self.meter.connection();
+                Ok(TokioIo::new(stream))
+            }
+            Err(error) => {
+                self.failed(allowed, &error);
+                Err(error)
             }
         }
     }
 
-    /// The addresses of the origin that the policy lets be dialled.
-    async fn resolve(&self, origin: &Origin) -> Result<Vec<SocketAddr>, ConnectError> {
-        let port = origin.port();
-        let found = match origin.host() {
+    /// What the operator should know, and the plugin need not.
+    fn failed(&self, allowed: &AllowedOrigin, error: &ConnectError) {
+        if matches!(error, ConnectError::Timeout) {
+            self.meter.limit(Limit::ConnectTimeout);
+        }
+        if self.meter.connect_failed(error.label()) {
+            tracing::warn!(
+                vhost = self.meter.vhost(),
+                origin = %allowed.origin,
+                "no connection to the app, told once a minute: {error}"
+            );
+        }
+    }
+
+    async fn open(&self, allowed: &AllowedOrigin) -> Result<Stream, ConnectError> {
+        let origin = &allowed.origin;
+        let tcp = self.dial(self.resolve(allowed).await?).await?;
+        match self.tls.get(origin) {
+            None => Ok(Stream::Plain(tcp)),
+            Some(connector) => {
+                let name = tls::server_name(origin.host()).ok_or(ConnectError::Resolve)?;
+                let stream = connector.connect(name, tcp).await;
+                Ok(Stream::Tls(Box::new(stream.map_err(tls_failure)?)))
+            }
+        }
+    }
+
+    /// The addresses of the origin that the policy lets be dialled. Each is
+    /// judged by itself: one that is not allowed does not spoil the others, and
+    /// gets nothing.
+    async fn resolve(&self, allowed: &AllowedOrigin) -> Result<Vec<SocketAddr>, ConnectError> {
+        let port = allowed.origin.port();
+        let found = match allowed.origin.host() {
             Host::Ipv4(address) => vec![SocketAddr::new(IpAddr::V4(*address), port)],
             Host::Ipv6(address) => vec![SocketAddr::new(IpAddr::V6(*address), port)],
-            Host::Domain(name) => tokio::net::lookup_host((name.as_str(), port))
-                .await
-                .map_err(|_| ConnectError::Resolve)?
-                .collect(),
+            Host::Domain(name) => {
+                let found = self.resolver.resolve(name, port).await;
+                found.map_err(|_| ConnectError::Resolve)?
+            }
         };
         if found.is_empty() {
             return Err(ConnectError::Resolve);
         }
-        let allowed: Vec<_> = found
-            .into_iter()
-            .filter(|at| self.policy.admit_address(origin, at.ip()).is_ok())
-            .collect();
-        if allowed.is_empty() {
+        let count = found.len();
+        let mut dialled = found;
+        dialled.retain(|at| allowed.admit_address(at.ip()).is_ok());
+        if dialled.is_empty() {
             return Err(ConnectError::Denied);
         }
-        Ok(allowed)
+        if dialled.len() < count {
+            tracing::debug!(
+                vhost = self.meter.vhost(),
+                origin = %allowed.origin,
+                left_out = count - dialled.len(),
+                "addresses of the app that are not allowed were left out"
+            );
+        }
+        Ok(dialled)
     }
 
     /// The first address that answers. Each gets its share of the time, so
@@ -126,23 +185,17 @@ impl Connector {
     }
 }
 
-/// The roots of Mozilla, TLS 1.2 and later, HTTP/1.1 only.
-fn tls_config() -> Result<Arc<rustls::ClientConfig>, rustls::Error> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
-}
-
-fn server_name(host: &Host) -> Result<ServerName<'static>, ConnectError> {
-    match host {
-        Host::Domain(name) => ServerName::try_from(name.clone()).map_err(|_| ConnectError::Resolve),
-        Host::Ipv4(address) => Ok(ServerName::IpAddress(IpAddr::V4(*address).into())),
-        Host::Ipv6(address) => Ok(ServerName::IpAddress(IpAddr::V6(*address).into())),
+/// What rustls has said of a handshake, if it was rustls.
+fn tls_failure(error: std::io::Error) -> ConnectError {
+    let said = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match said {
+        Some(said @ rustls::Error::InvalidCertificate(_)) => {
+            ConnectError::Certificate(said.clone())
+        }
+        Some(said) => ConnectError::Handshake(said.clone()),
+        None => ConnectError::BrokeOff,
     }
 }
 
@@ -157,57 +210,5 @@ impl tower_service::Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         Box::pin(self.clone().connect(uri))
-    }
-}
-
-/// A connection to an app.
-pub(crate) enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-impl Connection for Stream {
-    fn connected(&self) -> Connected {
-        Connected::new()
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
     }
 }

@@ -47,7 +47,9 @@ fn cause(error: &Error) -> Option<&'static str> {
         Error::DestinationNotFound => Some("name_not_found"),
         Error::ConnectionRefused => Some("connection_refused"),
         Error::ConnectionTimeout => Some("connect_timeout"),
-        Error::TlsProtocolError => Some("tls"),
+        Error::TlsProtocolError | Error::TlsCertificateError | Error::TlsAlertReceived { .. } => {
+            Some("tls")
+        }
         Error::HttpResponseTimeout => Some("timeout"),
         Error::HttpResponseIncomplete => Some("incomplete_answer"),
         Error::HttpProtocolError => Some("malformed_answer"),

@@ -16,7 +16,8 @@ use crate::candidate::Candidate;
 use crate::error::{CompilerError, LoadError};
 use crate::generation::{Build, Surroundings};
 use crate::inspect::inspect;
-use crate::linker;
+use crate::limit::Limit;
+use crate::linker::{self, Stubs};
 use crate::store::StoreState;
 
 /// All steps but the swap itself.
@@ -27,13 +28,18 @@ pub(crate) async fn build(
     occasion: Occasion,
 ) -> Result<Arc<Build>, LoadError> {
     let (offered, wanted) = (candidate.clone(), Arc::clone(verification));
-    let limit = surroundings.limits.component_bytes;
-    let status = blocking(move || accept(&offered, &wanted, limit)).await?;
+    let (limit, stubs) = (surroundings.limits.component_bytes, surroundings.stubs);
+    let accepted = blocking(move || accept(&offered, &wanted, limit, stubs)).await;
+    let status = accepted.inspect_err(|error| {
+        if matches!(error, LoadError::TooLarge { .. }) {
+            surroundings.meter.limit(Limit::ComponentBytes);
+        }
+    })?;
     let engine = surroundings.engine.wasm().clone();
     let compilation = surroundings.engine.compilation();
     let compiling = compilation.component(&engine, candidate, &surroundings.limits);
     let component = compiling.await?;
-    let pre = blocking(move || link(&engine, &component)).await?;
+    let pre = blocking(move || link(&engine, stubs, &component)).await?;
     let build = Arc::new(Build { status, pre });
     self_test::run(&surroundings.around(&build), verification, occasion).await?;
     Ok(build)
@@ -45,6 +51,7 @@ fn accept(
     candidate: &Candidate,
     verification: &Verification,
     limit: usize,
+    stubs: Stubs,
 ) -> Result<BuildStatus, LoadError> {
     let bytes = candidate.bytes();
     if bytes.len() > limit {
@@ -55,7 +62,7 @@ fn accept(
     }
     verification.admit(candidate)?;
     let inspection = inspect(bytes, limit)?;
-    inspection.accept()?;
+    inspection.accept(stubs)?;
     Ok(BuildStatus {
         digest: candidate.digest(),
         bytes: inspection.bytes,
@@ -68,9 +75,10 @@ fn accept(
 /// exports.
 fn link(
     engine: &wasmtime::Engine,
+    stubs: Stubs,
     component: &Component,
 ) -> Result<PluginPre<StoreState>, LoadError> {
-    let linker = linker::build(engine).map_err(LoadError::MismatchedImport)?;
+    let linker = linker::build(engine, stubs).map_err(LoadError::MismatchedImport)?;
     let pre: InstancePre<_> = linker
         .instantiate_pre(component)
         .map_err(LoadError::MismatchedImport)?;

@@ -52,7 +52,7 @@ async fn fetch(
 ) -> Result<roster::Fetched, FetchError> {
     let call = solo::fetch(shared, purpose, username, None);
     match tokio::time::timeout(shared.limits.call, call).await {
-        Ok(answer) => accept::fetched(answer?, &shared.limits),
+        Ok(answer) => accept::fetched(answer?, &shared.limits, &|limit| shared.meter.limit(limit)),
         Err(_) => Err(FetchError::Plugin(PluginFault::Stuck)),
     }
 }

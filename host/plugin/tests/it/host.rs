@@ -2,13 +2,14 @@
 
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use muster_plugin::{
-    CacheConfig, Candidate, CandidateSource, Changes, EgressPolicy, Engine, EngineConfig,
-    FetchError, Limits, Outcome, Plugin, Refresher, Settings, Verification,
+    AllowedOrigin, CacheConfig, Candidate, CandidateSource, Changes, EgressPolicy, Engine,
+    EngineConfig, FetchError, Limits, Outcome, Plugin, Refresher, Settings, Stubs, SystemResolver,
+    Verification,
 };
 
 use crate::backend::Backend;
@@ -65,8 +66,39 @@ pub(crate) fn settings(backend: &Backend, limits: Limits) -> Settings {
         ],
         egress: EgressPolicy::for_url(&url).unwrap(),
         verification: Verification::default(),
+        resolver: Arc::new(SystemResolver),
+        stubs: Stubs::Absent,
         limits,
     }
+}
+
+/// The settings of a virtual host of that name, whose plugin may reach these
+/// origins and has stubs of files and sockets.
+pub(crate) fn reaching(name: &str, origins: Vec<AllowedOrigin>) -> Settings {
+    crate::counted::counters();
+    Settings {
+        name: name.to_owned(),
+        config: vec![("domain".to_owned(), name.to_owned())],
+        egress: EgressPolicy { origins },
+        resolver: Arc::new(SystemResolver),
+        stubs: Stubs::DenyAll,
+        verification: Verification::default(),
+        limits: Limits {
+            workers: 1,
+            ..Limits::default()
+        },
+    }
+}
+
+/// The prying plugin with these settings.
+pub(crate) async fn prying(settings: Settings) -> Plugin {
+    Plugin::load(
+        engine(),
+        Candidate::builtin(muster_test_plugins::prying()),
+        settings,
+    )
+    .await
+    .unwrap()
 }
 
 pub(crate) async fn builtin(backend: &Backend, limits: Limits) -> Plugin {

@@ -71,7 +71,17 @@ async fn a_refused_import_is_named() {
     ] {
         let error = refused(&importing(name), Limits::default()).await;
         assert!(error.to_string().contains(name), "{error}");
-        assert!(matches!(error, LoadError::DeniedImport { .. }), "{error}");
+        let stub = name.starts_with("wasi:");
+        assert_eq!(
+            stub,
+            matches!(error, LoadError::StubbedImport { .. }),
+            "{error}"
+        );
+        assert_eq!(
+            !stub,
+            matches!(error, LoadError::DeniedImport { .. }),
+            "{error}"
+        );
     }
 }
 

@@ -9,12 +9,19 @@
     reason = "a helper that fails fails the test"
 )]
 
+mod app;
 mod backend;
+mod counted;
+mod egress;
 mod every_call;
 mod fetch;
 mod handle;
 mod host;
 mod hostile;
+mod hunger;
 mod load;
+mod log;
 mod probation;
+mod stubs;
 mod swap;
+mod tls;

@@ -5,8 +5,11 @@
 //! Every account is asked about in the same way: whether it exists, the app
 //! alone knows.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::Full;
@@ -16,34 +19,54 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use muster_xmpp::BareJid;
 use muster_xmpp::sasl::Verdict;
+use rustls::{ClientConfig, RootCertStore};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
+
+use super::ReloadFault;
+use crate::config::CaFile;
+use crate::tls::read_roots;
 
 /// The app answers `POST {"username","password"}`: 200 yes, 401 or 403 no,
 /// anything else is a fault of the app.
 pub(crate) struct HttpAuthenticator {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    /// Exchanged whole, with its connections.
+    client: ArcSwap<AppClient>,
     uri: http::Uri,
     timeout: Duration,
+    /// The authorities of the operator's own.
+    ca_file: Option<PathBuf>,
 }
 
+type AppClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
 impl HttpAuthenticator {
-    pub(super) fn new(url: &url::Url, timeout: Duration) -> HttpAuthenticator {
-        let connector = HttpsConnectorBuilder::new()
-            .with_webpki_roots()
-            .https_or_http()
-            .enable_http1()
-            .build();
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .build(connector);
+    pub(super) fn new(
+        url: &url::Url,
+        timeout: Duration,
+        ca_file: Option<CaFile>,
+    ) -> Result<HttpAuthenticator, rustls::Error> {
+        let (ca_file, roots) = match ca_file {
+            Some(CaFile { path, roots }) => (Some(path), Some(roots)),
+            None => (None, None),
+        };
         // Whatever `url` takes for an http(s) URL, `http` takes as well.
         let uri = url.as_str().parse().unwrap_or_default();
-        HttpAuthenticator {
-            client,
+        Ok(HttpAuthenticator {
+            client: ArcSwap::from_pointee(client(roots)?),
             uri,
             timeout,
+            ca_file,
+        })
+    }
+
+    /// Reads the file of authorities again, if there is one.
+    pub(super) fn reload(&self) -> Result<(), ReloadFault> {
+        if let Some(path) = &self.ca_file {
+            let roots = read_roots(path)?;
+            self.client.store(Arc::new(client(Some(roots))?));
         }
+        Ok(())
     }
 
     pub(super) async fn verify(&self, account: &BareJid, password: &SecretString) -> Verdict {
@@ -82,8 +105,29 @@ impl HttpAuthenticator {
         *request.uri_mut() = self.uri.clone();
         let json = http::HeaderValue::from_static("application/json");
         request.headers_mut().insert(header::CONTENT_TYPE, json);
-        Ok(self.client.request(request).await?.status())
+        let client = self.client.load_full();
+        Ok(client.request(request).await?.status())
     }
+}
+
+/// A client that believes `roots`, or else those authorities that Mozilla does.
+fn client(roots: Option<Arc<RootCertStore>>) -> Result<AppClient, rustls::Error> {
+    let builder = HttpsConnectorBuilder::new();
+    let builder = match roots {
+        Some(roots) => {
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let config = ClientConfig::builder_with_provider(provider)
+                .with_safe_default_protocol_versions()?
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+            builder.with_tls_config(config)
+        }
+        None => builder.with_webpki_roots(),
+    };
+    let connector = builder.https_or_http().enable_http1().build();
+    Ok(Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .build(connector))
 }
 
 fn outcome(verdict: Verdict) -> Verdict {

@@ -23,6 +23,7 @@ use self::app::HttpAuthenticator;
 use self::jwt::TokenAuthenticator;
 use self::static_users::StaticUsers;
 use crate::config;
+use crate::tls::CertificateError;
 
 /// The authentication of one virtual host.
 pub(crate) enum Authenticator {
@@ -36,24 +37,43 @@ pub(crate) enum Authenticator {
     Any,
 }
 
+/// Why files were not taken. Reach: nothing, what was before stays in use.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReloadFault {
+    /// The keys of tokens.
+    #[error("{0}")]
+    Keys(#[from] config::KeyFault),
+    /// The authorities that may vouch for the app.
+    #[error("{0}")]
+    Roots(#[from] CertificateError),
+    /// TLS has no use for them.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
 impl Authenticator {
     /// The authentication that the operator configured. `secret` is drawn once
     /// a process; a token may have `token_bytes`.
+    ///
+    /// # Errors
+    /// TLS towards the app cannot be set up.
     pub(crate) fn new(
         auth: config::Auth,
         secret: Zeroizing<[u8; 32]>,
         token_bytes: usize,
-    ) -> Authenticator {
-        match auth {
+    ) -> Result<Authenticator, rustls::Error> {
+        Ok(match auth {
             config::Auth::Static { users } => {
                 Authenticator::Static(StaticUsers::new(users, secret))
             }
-            config::Auth::Http { url, timeout } => {
-                Authenticator::Http(HttpAuthenticator::new(&url, timeout))
-            }
+            config::Auth::Http {
+                url,
+                timeout,
+                ca_file,
+            } => Authenticator::Http(HttpAuthenticator::new(&url, timeout, ca_file)?),
             config::Auth::Jwt(jwt) => Authenticator::Jwt(TokenAuthenticator::new(jwt, token_bytes)),
             config::Auth::Any => Authenticator::Any,
-        }
+        })
     }
 
     /// What a stream has to know of it. Only stored credentials allow SCRAM.
@@ -73,15 +93,16 @@ impl Authenticator {
         }
     }
 
-    /// Reads the files of keys again, where there are some. What cannot be used
-    /// leaves the old keys in their place.
+    /// Reads the files of keys and of authorities again, where there are some.
+    /// What cannot be used leaves the old ones in their place.
     ///
     /// # Errors
     /// Why a file cannot be used.
-    pub(crate) fn reload(&self) -> Result<(), config::KeyFault> {
+    pub(crate) fn reload(&self) -> Result<(), ReloadFault> {
         match self {
-            Authenticator::Jwt(tokens) => tokens.reload(),
-            Authenticator::Static(_) | Authenticator::Http(_) | Authenticator::Any => Ok(()),
+            Authenticator::Jwt(tokens) => Ok(tokens.reload()?),
+            Authenticator::Http(app) => app.reload(),
+            Authenticator::Static(_) | Authenticator::Any => Ok(()),
         }
     }
 

@@ -2,12 +2,13 @@
 //! host. What serves in a running one is [`super::serving`]'s, keys are [`super::signing`]'s.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use muster_plugin::{
-    Candidate, Digest, EgressPolicy, Engine, EngineConfig, Inspection, Limits, LoadError, Plugin,
-    PublicKey, Settings, Verification, inspect,
+    Candidate, Capability, Digest, EgressPolicy, Engine, EngineConfig, Inspection, Limits,
+    LoadError, Plugin, PublicKey, Settings, Stubs, SystemResolver, Verification, inspect,
 };
 use serde_json::json;
 
@@ -57,6 +58,9 @@ pub(super) struct File {
     /// A WebAssembly component; "builtin" is the one inside this program
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// As for a virtual host with deny_all_stubs = true
+    #[arg(long)]
+    deny_all_stubs: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -77,6 +81,13 @@ impl PluginCommand {
 }
 
 impl File {
+    fn stubs(&self) -> Stubs {
+        match self.deny_all_stubs {
+            true => Stubs::DenyAll,
+            false => Stubs::Absent,
+        }
+    }
+
     fn read(&self) -> Result<Candidate, LoadError> {
         if self.file == Path::new("builtin") {
             return Ok(Candidate::builtin(muster_builtin::COMPONENT));
@@ -86,10 +97,12 @@ impl File {
 
     fn inspect(&self) -> Result<(), Failure> {
         let inspection = inspect(self.read()?.bytes(), Limits::default().component_bytes)?;
-        let verdict = inspection.accept().map_err(|refused| refused.to_string());
+        let verdict = inspection
+            .accept(self.stubs())
+            .map_err(|refused| refused.to_string());
         if self.json {
             let file = self.file.display().to_string();
-            say(as_json(&file, &inspection, verdict.err()));
+            say(as_json(&file, &inspection, self.stubs(), verdict.err()));
         } else {
             for line in as_text(&inspection, verdict.err()) {
                 say(line);
@@ -108,7 +121,7 @@ impl Wanted {
             self_test_user: None,
         };
         let loaded = match file.read() {
-            Ok(candidate) => runtime()?.block_on(load(candidate, verification)),
+            Ok(candidate) => runtime()?.block_on(load(candidate, verification, file.stubs())),
             Err(error) => Err(error),
         };
         if file.json {
@@ -128,7 +141,7 @@ impl Wanted {
 }
 
 /// Loads the plugin as a virtual host would, and lets it go. No request leaves the machine.
-async fn load(candidate: Candidate, verification: Verification) -> Result<(), LoadError> {
+async fn load(candidate: Candidate, verification: Verification, stubs: Stubs) -> Result<(), LoadError> {
     let engine = Engine::new(&EngineConfig {
         compiler: compiler::child(),
         ..EngineConfig::default()
@@ -144,11 +157,9 @@ async fn load(candidate: Candidate, verification: Verification) -> Result<(), Lo
             ),
             ("domain".to_owned(), "example.test".to_owned()),
         ],
-        egress: EgressPolicy {
-            origins: Vec::new(),
-            methods: Vec::new(),
-            allow_private: false,
-        },
+        egress: EgressPolicy::default(),
+        resolver: Arc::new(SystemResolver),
+        stubs,
         verification,
         limits: Limits {
             workers: 1,
@@ -160,11 +171,20 @@ async fn load(candidate: Candidate, verification: Verification) -> Result<(), Lo
     Ok(())
 }
 
-fn as_json(file: &str, inspection: &Inspection, refused: Option<String>) -> serde_json::Value {
+fn as_json(
+    file: &str,
+    inspection: &Inspection,
+    stubs: Stubs,
+    refused: Option<String>,
+) -> serde_json::Value {
+    let granted = |capability| match capability {
+        Capability::Stub => stubs == Stubs::DenyAll,
+        _ => true,
+    };
     let imports = inspection.imports.iter().map(|import| {
         json!({
             "name": import.name,
-            "granted": import.capability.is_some(),
+            "granted": import.capability.is_some_and(granted),
             "capability": import.capability.map(|it| it.name()),
         })
     });

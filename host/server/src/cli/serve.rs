@@ -49,7 +49,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         tokio::select! {
             signal = signals.next() => break signal,
             () = hangups.next() => {
-                tracing::info!("SIGHUP: reading certificates, keys and plugins again");
+                tracing::info!("SIGHUP: reading certificates, keys, secrets and plugins again");
                 server.reload();
             }
         }

@@ -5,12 +5,14 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jid::NodePart;
 use muster_xmpp::sasl::{AccountCredentials, MAX_PASSWORD_BYTES};
+use rustls::RootCertStore;
 use secrecy::{ExposeSecret, SecretString};
 use stringprep::saslprep;
 use url::{Host, Url};
@@ -19,6 +21,7 @@ use super::fault::{Place, Problem};
 use super::jwt::JwtAuth;
 use super::reader::{Located, Section};
 use super::{secret_file, users_file};
+use crate::tls::read_roots;
 
 /// `[virtual_host.auth]`
 #[derive(Debug)]
@@ -36,11 +39,22 @@ pub enum Auth {
         url: Url,
         /// For the whole answer. Default 5 s.
         timeout: Duration,
+        /// The authorities that may vouch for the app, in place of Mozilla's.
+        ca_file: Option<CaFile>,
     },
     /// `kind = "jwt"`: the app has signed a token, which takes the place of a password.
     Jwt(JwtAuth),
     /// `kind = "any"`: every user name with every password. Every XMPP listener is on loopback.
     Any,
+}
+
+/// Authorities of the operator's own.
+#[derive(Debug, Clone)]
+pub struct CaFile {
+    /// The PEM file, made absolute by the directory of the configuration; read again on SIGHUP.
+    pub path: PathBuf,
+    /// What was in it.
+    pub roots: Arc<RootCertStore>,
 }
 
 /// What a listed user proves to know.
@@ -86,6 +100,7 @@ impl Auth {
         let url = section.located::<Url>("url");
         let timeout = section.value("timeout", Duration::from_secs(5));
         let allow_plain_http = section.value("allow_plain_http", false);
+        let ca_file = ca_file(section);
         let jwt = JwtAuth::read(section, kind == Some(Kind::Jwt));
         let kind = kind?;
         refuse_keys_of_others(section, kind);
@@ -105,7 +120,14 @@ impl Auth {
                 if !allow_plain_http {
                     refuse_plain_http(section, &url, &place);
                 }
-                Some(Self::Http { url, timeout })
+                if url.scheme() == "http" && section.has("ca_file") {
+                    section.error(&section.place("ca_file"), Problem::WithoutTls);
+                }
+                Some(Self::Http {
+                    url,
+                    timeout,
+                    ca_file,
+                })
             }
             Kind::Jwt => jwt.map(Self::Jwt),
             Kind::Any => {
@@ -121,6 +143,19 @@ impl Auth {
     }
 }
 
+/// The authorities in `ca_file`; what is wrong with the file is noted.
+fn ca_file(section: &mut Section<'_>) -> Option<CaFile> {
+    let Located { value, place } = section.located::<PathBuf>("ca_file")?;
+    let path = section.resolve(&value);
+    match read_roots(&path) {
+        Ok(roots) => Some(CaFile { path, roots }),
+        Err(error) => {
+            section.error(&place, Problem::Certificate(error));
+            None
+        }
+    }
+}
+
 /// A key without effect is as wrong as an unknown one: the operator expects something of it.
 fn refuse_keys_of_others(section: &Section<'_>, kind: Kind) {
     let keys = [
@@ -129,6 +164,7 @@ fn refuse_keys_of_others(section: &Section<'_>, kind: Kind) {
         ("url", Kind::Http),
         ("timeout", Kind::Http),
         ("allow_plain_http", Kind::Http),
+        ("ca_file", Kind::Http),
     ];
     let jwt = JwtAuth::KEYS.map(|key| (key, Kind::Jwt));
     for (key, owner) in keys.into_iter().chain(jwt) {

@@ -10,7 +10,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use muster_contract::TemplateError;
+use muster_plugin::{Origin, OriginError};
 
+use super::app_secret::SecretFault;
 use super::token_keys::KeyFault;
 use super::users_file::LineFault;
 use crate::tls::{CertificateConcern, CertificateError};
@@ -152,6 +154,21 @@ pub enum Problem {
     },
     #[error("must be at most {maximum}")]
     TooLarge { maximum: String },
+    #[error("must be at least {minimum}")]
+    TooSmall { minimum: String },
+    #[error("must be at most {maximum}: {reason}")]
+    MoreThanAllowed {
+        bound_key: &'static str,
+        maximum: String,
+        reason: &'static str,
+    },
+    #[error("is too little for {key}, which is {value} and could be {maximum}: {reason}")]
+    LessThanNeeded {
+        key: &'static str,
+        value: String,
+        maximum: String,
+        reason: &'static str,
+    },
     #[error("\"{text}\" is not an IP address and a port")]
     NotAnAddress { text: String },
     #[error("not a URL: {reason}")]
@@ -258,6 +275,28 @@ pub enum Problem {
     Query,
     #[error("{reason}")]
     NotATemplate { reason: TemplateError },
+
+    // What a plugin may reach.
+    #[error("no plugin can be let out to this URL: {reason}")]
+    NotReachable { reason: OriginError },
+    #[error("the origin {origin} is there twice; the first one is on line {first}")]
+    RepeatedOrigin { origin: Origin, first: usize },
+    #[error("\"{text}\" is not a method that a plugin can use")]
+    NotAMethod { text: String },
+    #[error("the key has no effect without TLS, and the URL is http")]
+    WithoutTls,
+    #[error("the authorization would travel in the clear to {host}")]
+    SecretInTheClear { host: String },
+    #[error("only one of env and file can be used")]
+    SeveralSecrets,
+    #[error("there is neither env nor file to take the secret from")]
+    NoSecret,
+    #[error("the environment variable {name} is not set, or not UTF-8")]
+    NotInEnvironment { name: String },
+    #[error("{fault}")]
+    Secret { fault: SecretFault },
+    #[error("the client certificate: {concern}")]
+    ClientCertificate { concern: CertificateConcern },
 }
 
 /// How to make a token; said wherever one is missing or too short.
@@ -278,6 +317,8 @@ impl Problem {
             } => format!("there is `{elsewhere}`"),
             Self::UnknownKey { known, .. } => format!("the keys here are {}", known.join(", ")),
             Self::Missing { example } => format!("add `{example}`"),
+            Self::MoreThanAllowed { bound_key, .. } => format!("lower it, or raise {bound_key}"),
+            Self::LessThanNeeded { key, .. } => format!("raise it, or lower {key} here"),
             Self::NotAnAddress { .. } => "write for example \"127.0.0.1:5222\" or \"[::1]:5222\"".into(),
             Self::NotAUrl { .. } => "write for example \"http://127.0.0.1:8080/auth\"".into(),
             Self::NotOneOf { text, accepted } => {
@@ -330,6 +371,14 @@ impl Problem {
             Self::PasswordsInTheClear { .. } => {
                 "use https or a loopback address; on a network that you trust, set allow_plain_http = true".into()
             }
+            Self::SecretInTheClear { .. } => {
+                "use https; on a network that you trust, set allow_plain_http = true for this origin".into()
+            }
+            Self::NoSecret => "write authorization = { env = \"APP_TOKEN\" } or { file = \"app.token\" }".into(),
+            Self::NotInEnvironment { .. } => {
+                "set it where the server is started, or write file = \"…\"".into()
+            }
+            Self::NotAMethod { .. } => "write for example \"GET\" or \"POST\"".into(),
             Self::NotATemplate { .. } => {
                 "write for example \"https://app.example.com/contacts/%s\"".into()
             }

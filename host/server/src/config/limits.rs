@@ -4,16 +4,17 @@
 //! (RFC 6120 names no numbers; XEP-0478 advertises them), to the HTTP listener, to the gate for
 //! outbound requests and to the sandbox.
 
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use super::breaker_limits::BreakerLimits;
+use super::backend_limits::BackendLimits;
+use super::plugin_limits::PluginLimits;
 use super::quantity::Size;
 use super::reader::Section;
 use super::storage::StorageLimits;
+use super::virtual_host::VirtualHost;
 
-const KIB: usize = 1024;
-const MIB: usize = 1024 * KIB;
+pub(super) const KIB: usize = 1024;
+pub(super) const MIB: usize = 1024 * KIB;
 
 /// Every limit of the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +33,9 @@ pub struct Limits {
     pub backend: BackendLimits,
     /// `[limits.refresh]`
     pub refresh: RefreshLimits,
+    /// `limits.plugin.wasm_stack_bytes`: the stack of a plugin's code, the same for all virtual
+    /// hosts. Default 512 KiB.
+    pub wasm_stack_bytes: usize,
     /// `[limits.plugin]`
     pub plugin: PluginLimits,
     /// `[limits.storage]`
@@ -164,21 +168,6 @@ pub struct BoshLimits {
     pub answer_bytes: usize,
 }
 
-/// What one answer of the app may cost.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BackendLimits {
-    /// Name, connection, TLS, answer and body, in all. Default 5 s.
-    pub timeout: Duration,
-    /// Bytes of the answer's body. Default 4 MiB.
-    pub response_bytes: usize,
-    /// Bytes of the answer's header. Default 64 KiB.
-    pub header_bytes: usize,
-    /// Contacts of one user. Default 10,000.
-    pub contacts: usize,
-    /// `[limits.backend.breaker]`: when an app that fails is left alone; for each origin.
-    pub breaker: BreakerLimits,
-}
-
 /// What a refresh may cost the app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefreshLimits {
@@ -186,58 +175,51 @@ pub struct RefreshLimits {
     pub concurrency: usize,
 }
 
-/// What the sandboxed plugin may cost; per virtual host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PluginLimits {
-    /// Linear memory of one store. Default 64 MiB.
-    pub memory_bytes: usize,
-    /// Time that a plugin may compute without waiting for anything. Default 100 ms.
-    pub turn: Duration,
-    /// Answering one request under `/roster_admin/`, everything included. Default 60 s.
-    pub handle_timeout: Duration,
-    /// Stores that answer `fetch`. Default (no key): one a processor.
-    pub workers: Option<NonZeroUsize>,
-    /// Calls that run at the same time in one store. Default 64.
-    pub concurrent_calls: usize,
-    /// Calls after which a store is replaced by a fresh one. Default 10,000.
-    pub calls_per_store: usize,
-    /// Bytes of a component. Default 64 MiB.
-    pub component_bytes: usize,
-    /// Compiling a component. Default 60 s.
-    pub compile_timeout: Duration,
-    /// Memory of the process that compiles. Default 1 GiB.
-    pub compile_memory_bytes: usize,
-    /// Compiled components that are kept in `storage.directory`, of all virtual hosts. Default
-    /// 256 MiB.
-    pub cache_bytes: usize,
-    /// How often the file of a plugin is looked at. Default 2 s; what was changed is in use after
-    /// the second look that sees it.
-    pub poll: Duration,
-    /// How long the calls of a replaced build may go on. Default 10 s.
-    pub drain: Duration,
-    /// How long a replaced build stands by. Default 60 s.
-    pub probation: Duration,
-    /// Fetches after which it does so no longer, if there are so many by then. Default 100.
-    pub probation_calls: usize,
-    /// Answers that it did better, after which it takes over again. Default 3.
-    pub probation_regressions: usize,
-    /// `[limits.plugin.breaker]`: when a plugin that fails is left alone; for each of its exports.
-    pub breaker: BreakerLimits,
-}
+/// Less than this is not enough for a component to start.
+const SMALLEST_STACK: Size = Size(64 * KIB);
+/// Every call of a plugin maps a stack of this size.
+const LARGEST_STACK: Size = Size(16 * MIB);
 
 impl Limits {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let default = Self::default();
+        let (wasm_stack_bytes, plugin) = section.section("plugin", |section| {
+            let stack = Size(default.wasm_stack_bytes);
+            let stack = section.at_least("wasm_stack_bytes", stack, SMALLEST_STACK);
+            let stack = section.at_most("wasm_stack_bytes", stack, LARGEST_STACK).0;
+            // What all hosts share has no key in a section of one of them.
+            let cache = Size(default.plugin.cache_bytes);
+            let shared = PluginLimits {
+                cache_bytes: section.value("cache_bytes", cache).0,
+                ..default.plugin.clone()
+            };
+            (stack, PluginLimits::read(section, &shared))
+        });
         Self {
             drain: section.value("drain", default.drain),
             xmpp: section.section("xmpp", XmppLimits::read),
             tls: section.section("tls", TlsLimits::read),
             http: section.section("http", HttpLimits::read),
             bosh: section.section("bosh", BoshLimits::read),
-            backend: section.section("backend", BackendLimits::read),
+            backend: section.section("backend", |section| {
+                BackendLimits::read(section, &default.backend)
+            }),
             refresh: section.section("refresh", RefreshLimits::read),
-            plugin: section.section("plugin", PluginLimits::read),
+            wasm_stack_bytes,
+            plugin,
             storage: section.section("storage", StorageLimits::read),
+        }
+    }
+}
+
+impl Limits {
+    /// The limits as they are for one virtual host.
+    #[must_use]
+    pub fn of_host(&self, host: &VirtualHost) -> Self {
+        Self {
+            backend: host.backend.clone(),
+            plugin: host.plugin.limits.clone(),
+            ..self.clone()
         }
     }
 }
@@ -346,60 +328,10 @@ impl BoshLimits {
     }
 }
 
-impl BackendLimits {
-    fn read(section: &mut Section<'_>) -> Self {
-        let default = Self::default();
-        Self {
-            timeout: section.value("timeout", default.timeout),
-            response_bytes: section
-                .value("response_bytes", Size(default.response_bytes))
-                .0,
-            header_bytes: section.value("header_bytes", Size(default.header_bytes)).0,
-            contacts: section.value("contacts", default.contacts),
-            breaker: section.section("breaker", |it| BreakerLimits::read(it, default.breaker)),
-        }
-    }
-}
-
 impl RefreshLimits {
     fn read(section: &mut Section<'_>) -> Self {
         Self {
             concurrency: section.value("concurrency", Self::default().concurrency),
-        }
-    }
-}
-
-/// What a WebAssembly component with 32-bit addresses can use at most.
-const WASM32_BYTES: usize = 4096 * MIB;
-
-impl PluginLimits {
-    fn read(section: &mut Section<'_>) -> Self {
-        let default = Self::default();
-        let memory = Size(default.memory_bytes);
-        Self {
-            memory_bytes: section
-                .at_most("memory_bytes", memory, Size(WASM32_BYTES))
-                .0,
-            turn: section.value("turn", default.turn),
-            handle_timeout: section.value("handle_timeout", default.handle_timeout),
-            workers: section.optional("workers"),
-            concurrent_calls: section.value("concurrent_calls", default.concurrent_calls),
-            calls_per_store: section.value("calls_per_store", default.calls_per_store),
-            component_bytes: section
-                .value("component_bytes", Size(default.component_bytes))
-                .0,
-            compile_timeout: section.value("compile_timeout", default.compile_timeout),
-            compile_memory_bytes: section
-                .value("compile_memory_bytes", Size(default.compile_memory_bytes))
-                .0,
-            cache_bytes: section.value("cache_bytes", Size(default.cache_bytes)).0,
-            poll: section.value("poll", default.poll),
-            drain: section.value("drain", default.drain),
-            probation: section.value("probation", default.probation),
-            probation_calls: section.value("probation_calls", default.probation_calls),
-            probation_regressions: section
-                .value("probation_regressions", default.probation_regressions),
-            breaker: section.section("breaker", |it| BreakerLimits::read(it, default.breaker)),
         }
     }
 }
@@ -414,6 +346,7 @@ impl Default for Limits {
             bosh: BoshLimits::default(),
             backend: BackendLimits::default(),
             refresh: RefreshLimits::default(),
+            wasm_stack_bytes: 512 * KIB,
             plugin: PluginLimits::default(),
             storage: StorageLimits::default(),
         }
@@ -501,43 +434,8 @@ impl Default for BoshLimits {
     }
 }
 
-impl Default for BackendLimits {
-    fn default() -> Self {
-        Self {
-            timeout: Duration::from_secs(5),
-            response_bytes: 4 * MIB,
-            header_bytes: 64 * KIB,
-            contacts: 10_000,
-            breaker: BreakerLimits::default(),
-        }
-    }
-}
-
 impl Default for RefreshLimits {
     fn default() -> Self {
         Self { concurrency: 64 }
-    }
-}
-
-impl Default for PluginLimits {
-    fn default() -> Self {
-        Self {
-            memory_bytes: 64 * MIB,
-            turn: Duration::from_millis(100),
-            handle_timeout: Duration::from_secs(60),
-            workers: None,
-            concurrent_calls: 64,
-            calls_per_store: 10_000,
-            component_bytes: 64 * MIB,
-            compile_timeout: Duration::from_secs(60),
-            compile_memory_bytes: 1024 * MIB,
-            cache_bytes: 256 * MIB,
-            poll: Duration::from_secs(2),
-            drain: Duration::from_secs(10),
-            probation: Duration::from_secs(60),
-            probation_calls: 100,
-            probation_regressions: 3,
-            breaker: BreakerLimits::default(),
-        }
     }
 }

@@ -6,14 +6,18 @@
 //! through three layers: `reader` (tables and values with their places), `limits` and
 //! `virtual_host` (the sections), and `fault` (what was wrong, all of it at once).
 
+mod app_secret;
 mod auth;
+mod backend_limits;
 mod breaker_limits;
 mod contact_addresses;
 mod fault;
 mod jwt;
 mod limits;
 mod listeners;
+mod origin;
 mod plugin;
+mod plugin_limits;
 mod quantity;
 mod reader;
 mod secret_file;
@@ -29,17 +33,20 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-pub use auth::{Auth, Credential};
+pub use app_secret::{AppSecret, SecretFault, SecretSource};
+pub use auth::{Auth, CaFile, Credential};
+pub use backend_limits::BackendLimits;
 pub use breaker_limits::BreakerLimits;
 pub use contact_addresses::ContactAddresses;
 pub use fault::{Fault, Faults, Position, Problem, Severity};
 pub use jwt::JwtAuth;
 pub use limits::{
-    BackendLimits, BoshLimits, HttpLimits, Limits, PluginLimits, RateLimits, RefreshLimits,
-    StanzaLimits, TlsLimits, XmppLimits,
+    BoshLimits, HttpLimits, Limits, RateLimits, RefreshLimits, StanzaLimits, TlsLimits, XmppLimits,
 };
 pub use listeners::{Admin, Http, Log, LogFormat, Xmpp};
+pub use origin::{AccessFault, Egress, OriginAccess};
 pub use plugin::{HostPlugin, Reload};
+pub use plugin_limits::PluginLimits;
 pub use storage::{Storage, StorageLimits};
 pub use tls::HostTls;
 pub use token_keys::{KeyFault, KeySource, TokenAlgorithm, TokenKey, TokenKeys};
@@ -47,6 +54,7 @@ pub use virtual_host::{PluginSource, Roster, VirtualHost};
 pub use web::{Origins, Web};
 
 use reader::Document;
+use virtual_host::Surroundings;
 
 /// Everything that the operator decides. Its `Debug` form shows no token and no password.
 #[derive(Debug)]
@@ -114,8 +122,13 @@ impl Config {
             let storage = root.section("storage", Storage::read);
             let limits = root.section("limits", Limits::read);
             let log = root.section("log", Log::read);
-            let virtual_hosts =
-                VirtualHost::read_all(root, xmpp.as_ref(), http.as_ref(), web.as_ref());
+            let surroundings = Surroundings {
+                xmpp: xmpp.as_ref(),
+                http: http.as_ref(),
+                web: web.as_ref(),
+                limits: &limits,
+            };
+            let virtual_hosts = VirtualHost::read_all(root, &surroundings);
             Some(Self {
                 xmpp: xmpp?,
                 http: http?,

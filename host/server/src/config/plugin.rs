@@ -1,12 +1,14 @@
-//! `[virtual_host.plugin]`: which components are taken, and when a newer one is looked for.
+//! `[virtual_host.plugin]`: which components are taken, when a newer one is looked for, and what
+//! one host wants otherwise of the sandbox.
 //!
-//! Owns the keys about the component's file. What the plugin may reach and use is in `roster` and
-//! in the limits.
+//! Owns the keys about the component's file and about stubs. What the plugin may reach is in
+//! `origin`, what it may use in the limits.
 
 use muster_plugin::{Digest, PublicKey, Verification};
 use toml::de::DeValue;
 
 use super::fault::Problem;
+use super::plugin_limits::PluginLimits;
 use super::quantity::Value;
 use super::reader::Section;
 
@@ -17,6 +19,11 @@ pub struct HostPlugin {
     pub verification: Verification,
     /// `reload`: when a newer file is taken.
     pub reload: Reload,
+    /// Whether the file system and sockets are there as stubs that refuse everything, for guests
+    /// whose language runtime imports them unused. Default false: who imports them is refused.
+    pub deny_all_stubs: bool,
+    /// `[virtual_host.plugin.limits]` over `[limits.plugin]`.
+    pub limits: PluginLimits,
 }
 
 /// When a newer file of the plugin is taken.
@@ -30,7 +37,8 @@ pub enum Reload {
 }
 
 impl HostPlugin {
-    pub(super) fn read(section: &mut Section<'_>) -> Self {
+    /// `limits` are those of all hosts.
+    pub(super) fn read(section: &mut Section<'_>, limits: &PluginLimits) -> Self {
         let keys = section.list::<PublicKey>("trusted_keys");
         let keys = keys.unwrap_or_default().into_iter().map(|key| key.value);
         let words = [Reload::Watch, Reload::Manual];
@@ -43,6 +51,8 @@ impl HostPlugin {
             reload: section
                 .word("reload", &["watch", "manual"], &words)
                 .unwrap_or_default(),
+            deny_all_stubs: section.value("deny_all_stubs", false),
+            limits: section.section("limits", |section| PluginLimits::read(section, limits)),
         }
     }
 }

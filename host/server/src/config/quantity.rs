@@ -174,6 +174,32 @@ impl fmt::Display for Size {
     }
 }
 
+/// A duration as it is written in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Written(pub(super) Duration);
+
+impl Value for Written {
+    const EXPECTED: &'static str = Duration::EXPECTED;
+
+    fn read(value: &DeValue<'_>) -> Result<Self, Problem> {
+        Duration::read(value).map(Self)
+    }
+}
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let milliseconds = self.0.as_millis();
+        let unit = [(3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+        match unit
+            .iter()
+            .find(|(unit, _)| milliseconds.is_multiple_of(*unit))
+        {
+            Some((unit, name)) => write!(f, "{}{name}", milliseconds / unit),
+            None => write!(f, "{milliseconds}ms"),
+        }
+    }
+}
+
 /// `"30s"` with `("s", 1_000)` is 30,000; the first unit that fits wins, overflow is refused.
 fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let (number, factor) = units
@@ -212,6 +238,17 @@ mod tests {
             "9999999999999999999h",
         ] {
             assert_eq!(read(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_duration_is_shown_as_it_is_written() {
+        for text in ["4500ms", "30s", "5m", "2h"] {
+            let duration = Written::read(&DeValue::String(text.into()));
+            assert_eq!(
+                duration.map(|it| it.to_string()).ok().as_deref(),
+                Some(text)
+            );
         }
     }
 

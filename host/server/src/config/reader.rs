@@ -188,6 +188,58 @@ impl<'d> Section<'d> {
         }
     }
 
+    /// As [`Self::value`], for values with a lower bound.
+    pub(super) fn at_least<T>(&mut self, key: &'static str, default: T, minimum: T) -> T
+    where
+        T: Value + PartialOrd + Display,
+    {
+        match self.located::<T>(key) {
+            Some(found) if found.value < minimum => {
+                let minimum = minimum.to_string();
+                self.error(&found.place, Problem::TooSmall { minimum });
+                default
+            }
+            Some(found) => found.value,
+            None => default,
+        }
+    }
+
+    /// Notes it if the first of two values, both with their keys, is more than the second: at the
+    /// first key, or at the second where only that is in the file.
+    pub(super) fn ordered<T>(
+        &self,
+        (key, value): (&'static str, T),
+        (bound_key, bound): (&'static str, T),
+        reason: &'static str,
+    ) where
+        T: PartialOrd + Display,
+    {
+        if value <= bound {
+            return;
+        }
+        let (value, maximum) = (value.to_string(), bound.to_string());
+        if self.has(key) || !self.has(bound_key) {
+            self.error(
+                &self.place(key),
+                Problem::MoreThanAllowed {
+                    bound_key,
+                    maximum,
+                    reason,
+                },
+            );
+        } else {
+            self.error(
+                &self.place(bound_key),
+                Problem::LessThanNeeded {
+                    key,
+                    value,
+                    maximum,
+                    reason,
+                },
+            );
+        }
+    }
+
     /// The value of `key` if there is a usable one.
     pub(super) fn optional<T: Value>(&mut self, key: &'static str) -> Option<T> {
         self.located(key).map(|found| found.value)

@@ -9,12 +9,16 @@ use std::str::FromStr;
 
 use jid::DomainPart;
 use muster_contract::UrlTemplate;
+use muster_plugin::Origin;
 use url::Url;
 
 use super::auth::{Auth, check_http};
+use super::backend_limits::BackendLimits;
 use super::contact_addresses::ContactAddresses;
 use super::fault::{Place, Problem};
+use super::limits::Limits;
 use super::listeners::{Http, Xmpp};
+use super::origin::Egress;
 use super::plugin::HostPlugin;
 use super::reader::{Located, Section};
 use super::tls::{Demand, HostTls};
@@ -34,8 +38,13 @@ pub struct VirtualHost {
     pub offline_messages: bool,
     /// Where the rosters come from.
     pub roster: Roster,
-    /// Which components are taken as its plugin.
+    /// `[[virtual_host.origin]]`: what its plugin may reach.
+    pub egress: Egress,
+    /// `[virtual_host.plugin]`: which components are taken as its plugin, and
+    /// the sandbox of it.
     pub plugin: HostPlugin,
+    /// `[virtual_host.backend.limits]` over `[limits.backend]`.
+    pub backend: BackendLimits,
     /// Its certificate. There is one if `xmpp.require_tls`.
     pub tls: Option<HostTls>,
     /// Where people reach who runs it.
@@ -47,8 +56,8 @@ pub struct VirtualHost {
 pub struct Roster {
     /// The component that talks to the app.
     pub plugin: PluginSource,
-    /// Where the contacts of a user are; parses as a [`UrlTemplate`]. Its origin is all that the
-    /// plugin may reach.
+    /// Where the contacts of a user are; parses as a [`UrlTemplate`]. The plugin may `GET` of its
+    /// origin.
     pub http_roster_url: String,
     /// Whether the *name* in `http_roster_url` may resolve to a loopback or private address. An
     /// address written out, and `localhost`, need no permission. Default false.
@@ -64,14 +73,24 @@ pub enum PluginSource {
     File(PathBuf),
 }
 
+/// What the rules of virtual hosts need to know of the rest of the file; a section that cannot be
+/// used is `None`.
+pub(super) struct Surroundings<'c> {
+    pub(super) xmpp: Option<&'c Xmpp>,
+    pub(super) http: Option<&'c Http>,
+    pub(super) web: Option<&'c Web>,
+    pub(super) limits: &'c Limits,
+}
+
 impl VirtualHost {
     /// Every virtual host of the file; `None` if one of them cannot be used.
-    pub(super) fn read_all(
-        root: &mut Section<'_>,
-        xmpp: Option<&Xmpp>,
-        http: Option<&Http>,
-        web: Option<&Web>,
-    ) -> Option<Vec<Self>> {
+    pub(super) fn read_all(root: &mut Section<'_>, rest: &Surroundings<'_>) -> Option<Vec<Self>> {
+        let Surroundings {
+            xmpp,
+            http,
+            web,
+            limits,
+        } = *rest;
         let mut lines = HashMap::new();
         let mut certificates = Demand::of(xmpp, http, web);
         let web = http.and_then(|http| web?.beyond_loopback(http));
@@ -82,7 +101,14 @@ impl VirtualHost {
             let offline_messages = section.value("offline_messages", true);
             let auth = section.section("auth", |auth| Auth::read(auth, public));
             let roster = section.section("roster", Roster::read);
-            let plugin = section.section("plugin", HostPlugin::read);
+            let egress = Egress::read(section, roster.as_ref());
+            let plugin =
+                section.section("plugin", |plugin| HostPlugin::read(plugin, &limits.plugin));
+            let backend = section.section("backend", |backend| {
+                backend.section("limits", |section| {
+                    BackendLimits::read(section, &limits.backend)
+                })
+            });
             let tls = HostTls::read(section, domain.as_ref(), &mut certificates);
             let contact_addresses = section.section("contact_addresses", ContactAddresses::read);
             Some(Self {
@@ -91,7 +117,9 @@ impl VirtualHost {
                 auth: auth?,
                 offline_messages,
                 roster: roster?,
+                egress: egress?,
                 plugin,
+                backend,
                 tls,
                 contact_addresses,
             })
@@ -144,10 +172,12 @@ impl Roster {
         };
         let example = "http_roster_url = \"http://127.0.0.1:8080/contacts/%s\"";
         let url = section.required::<String>("http_roster_url", example);
-        if let Some(Located { value, place }) = &url
-            && let Err(reason) = UrlTemplate::parse(value)
-        {
-            section.error(place, Problem::NotATemplate { reason });
+        if let Some(Located { value, place }) = &url {
+            if let Err(reason) = UrlTemplate::parse(value) {
+                section.error(place, Problem::NotATemplate { reason });
+            } else if let Err(reason) = Origin::of_url(value) {
+                section.error(place, Problem::NotReachable { reason });
+            }
         }
         Some(Self {
             plugin: plugin?,

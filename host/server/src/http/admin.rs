@@ -132,7 +132,7 @@ async fn hand_over(
     request: http::Request<Bytes>,
 ) -> Response {
     let domain = host.domain.clone();
-    let refresh = RefreshCall::new(Arc::clone(&state.rosters), domain, state.refresh);
+    let refresh = RefreshCall::new(Arc::clone(&state.rosters), domain, host.refresh);
     match host.plugin.handle(request, Arc::new(refresh)).await {
         Ok(response) => {
             metrics::counter!("muster_admin_requests_total", "outcome" => "answered").increment(1);

@@ -37,7 +37,7 @@ pub(crate) use self::admin::Tokens;
 pub(crate) use self::client::Peer;
 pub(crate) use self::web::{Web, WebSettings, router as web_router};
 use crate::hosts::Hosts;
-use crate::rosters::{RefreshTerms, Rosters};
+use crate::rosters::Rosters;
 use crate::telemetry::Metrics;
 
 /// The bounds of one HTTP connection and of one request on it.
@@ -55,7 +55,6 @@ pub(crate) struct HttpLimits {
 pub(crate) struct HttpState {
     pub(crate) hosts: Arc<Hosts>,
     pub(crate) rosters: Arc<Rosters>,
-    pub(crate) refresh: RefreshTerms,
     pub(crate) tokens: Tokens,
     pub(crate) limits: HttpLimits,
     pub(crate) metrics: Metrics,

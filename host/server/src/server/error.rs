@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use muster_xmpp::DomainPart;
 
+use crate::config::AccessFault;
 use crate::store::OpenError;
 use crate::tls::ContextError;
 
@@ -29,13 +30,21 @@ pub enum StartError {
         /// Why.
         source: muster_plugin::LoadError,
     },
-    /// The `http_roster_url` names no origin that a plugin could be let out to.
-    #[error("the http_roster_url of {domain} is unusable")]
-    RosterUrl {
+    /// A file of what a plugin may reach cannot be used any more.
+    #[error("what the plugin of {domain} may reach cannot be read")]
+    Access {
         /// The virtual host.
         domain: DomainPart,
         /// Why.
-        source: muster_plugin::OriginError,
+        source: AccessFault,
+    },
+    /// TLS for asking the app about logins cannot be set up.
+    #[error("TLS towards the app of {domain} cannot be set up")]
+    AppTls {
+        /// The virtual host.
+        domain: DomainPart,
+        /// Why.
+        source: rustls::Error,
     },
     /// The store cannot be used.
     #[error("the store cannot be opened")]

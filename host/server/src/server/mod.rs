@@ -105,13 +105,17 @@ impl Server {
         &self.addresses.https
     }
 
-    /// Reads the files of the certificates, of the keys of tokens and of the plugins again. Sessions
-    /// go on; what cannot be used leaves what was before in its place, and is told in the log.
+    /// Reads the files of the certificates, of the keys of tokens, of the plugins, and of the secrets
+    /// and certificates towards the apps, again. Sessions go on; what cannot be used leaves what was
+    /// before in its place, and is told in the log.
     pub fn reload(&self) {
         for host in self.services.hosts.iter() {
             host.plugin_file.ask();
             if let Err(fault) = host.auth.reload() {
-                tracing::error!(domain = %host.domain, %fault, "the old keys of tokens stay in use");
+                tracing::error!(domain = %host.domain, %fault, "what decides about logins stays as it was");
+            }
+            if let Err(fault) = host.renew_egress() {
+                tracing::error!(domain = %host.domain, %fault, "secrets and certificates towards the app stay as they were");
             }
         }
         if let Some(tls) = &self.services.tls {
@@ -216,7 +220,6 @@ impl HttpSide {
         let state = HttpState {
             hosts: Arc::clone(&services.hosts),
             rosters: Arc::clone(&services.rosters),
-            refresh: services.refresh,
             tokens: self.tokens,
             limits: self.limits,
             metrics: metrics.clone(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use muster_plugin::{EgressPolicy, Engine, LoadError, Plugin, Settings};
+use muster_plugin::{Engine, LoadError, Plugin, Settings, Stubs, SystemResolver};
 
 use super::StartError;
 use crate::config;
@@ -15,11 +15,11 @@ pub(super) async fn load(
 ) -> Result<PluginFile, StartError> {
     let domain = &host.domain;
     let url = &host.roster.http_roster_url;
-    let mut egress = EgressPolicy::for_url(url).map_err(|source| StartError::RosterUrl {
+    let egress = host.egress.policy();
+    let egress = egress.map_err(|source| StartError::Access {
         domain: domain.clone(),
         source,
     })?;
-    egress.allow_private = host.roster.allow_private_addresses;
     let settings = Settings {
         name: domain.to_string(),
         config: vec![
@@ -40,6 +40,11 @@ pub(super) async fn load(
             ),
         ],
         egress,
+        resolver: Arc::new(SystemResolver),
+        stubs: match host.plugin.deny_all_stubs {
+            true => Stubs::DenyAll,
+            false => Stubs::Absent,
+        },
         verification: host.plugin.verification.clone(),
         limits: plugin_limits(limits),
     };
@@ -68,30 +73,49 @@ async fn load_file(
     Ok(PluginFile::new(Arc::new(plugin), file, stamp, &candidate))
 }
 
+/// Every bound of the sandbox is one of the configuration: none is left to a default in silence.
 fn plugin_limits(limits: &config::Limits) -> muster_plugin::Limits {
-    let default = muster_plugin::Limits::default();
+    let config::Limits {
+        plugin, backend, ..
+    } = limits;
     muster_plugin::Limits {
-        memory_bytes: limits.plugin.memory_bytes,
-        turn: limits.plugin.turn,
-        call: limits.backend.timeout,
-        handle_call: limits.plugin.handle_timeout,
-        workers: limits.plugin.workers.map_or(default.workers, usize::from),
-        concurrent_calls: limits.plugin.concurrent_calls,
-        calls_per_store: limits.plugin.calls_per_store,
+        component_bytes: plugin.component_bytes,
+        memory_bytes: plugin.memory_bytes,
+        table_elements: plugin.table_elements,
+        handles: plugin.handles,
+        host_call_bytes: plugin.host_call_bytes,
+        turn: plugin.turn,
+        call: backend.timeout,
+        request: backend.request(),
+        connect: backend.connect(),
+        concurrent_requests: backend.concurrent_requests,
+        handle_call: plugin.handle_timeout,
+        workers: plugin.workers.map_or_else(one_a_processor, usize::from),
+        concurrent_calls: plugin.concurrent_calls,
+        waiting_calls: plugin.waiting_calls,
+        calls_per_store: plugin.calls_per_store,
+        retry_calls: plugin.retry_calls,
+        handle_calls: plugin.handle_calls,
         refresh_usernames: limits.http.names,
-        response_bytes: limits.backend.response_bytes,
-        response_header_bytes: limits.backend.header_bytes,
-        contacts: limits.backend.contacts,
-        component_bytes: limits.plugin.component_bytes,
-        compile: limits.plugin.compile_timeout,
-        compile_memory_bytes: limits.plugin.compile_memory_bytes,
-        drain: limits.plugin.drain,
-        probation: limits.plugin.probation,
-        probation_calls: limits.plugin.probation_calls,
-        probation_regressions: limits.plugin.probation_regressions,
-        plugin_breaker: breaker(limits.plugin.breaker),
-        backend_breaker: breaker(limits.backend.breaker),
-        ..default
+        response_bytes: backend.response_bytes,
+        response_header_bytes: backend.header_bytes,
+        request_bytes: backend.request_bytes,
+        http2_stream_bytes: backend.http2_stream_bytes,
+        http2_connection_bytes: backend.http2_connection_bytes,
+        http2_ping: backend.http2_ping,
+        http2_ping_timeout: backend.http2_ping_timeout,
+        contacts: backend.contacts,
+        groups: backend.groups,
+        log_bytes_per_second: plugin.log_bytes_per_second,
+        log_line_bytes: plugin.log_line_bytes,
+        compile: plugin.compile_timeout,
+        compile_memory_bytes: plugin.compile_memory_bytes,
+        drain: plugin.drain,
+        probation: plugin.probation,
+        probation_calls: plugin.probation_calls,
+        probation_regressions: plugin.probation_regressions,
+        plugin_breaker: breaker(plugin.breaker),
+        backend_breaker: breaker(backend.breaker),
     }
 }
 
@@ -103,4 +127,8 @@ fn breaker(limits: config::BreakerLimits) -> muster_plugin::BreakerPolicy {
         share: count(limits.share),
         probe_interval: limits.probe_interval,
     }
+}
+
+fn one_a_processor() -> usize {
+    muster_plugin::Limits::default().workers
 }

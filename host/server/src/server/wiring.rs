@@ -45,13 +45,14 @@ pub(super) async fn services(
     let engine = Engine::new(&EngineConfig {
         compiler,
         cache: Some(cache),
-        ..EngineConfig::default()
+        wasm_stack_bytes: limits.wasm_stack_bytes,
     })?;
     let mut secret = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *secret).map_err(StartError::Entropy)?;
     let mut hosts = Vec::new();
     let mut sources = HashMap::new();
     for host in config.virtual_hosts {
+        let limits = limits.of_host(&host);
         let plugin_file = Arc::new(plugins::load(&engine, &host, &limits).await?);
         let plugin = Arc::clone(plugin_file.plugin());
         let source = Source::new(
@@ -59,14 +60,21 @@ pub(super) async fn services(
             limits.refresh.concurrency,
             limits.backend.contacts,
         );
+        let auth = Authenticator::new(host.auth, secret.clone(), limits.xmpp.login_token_bytes);
+        let auth = auth.map_err(|source| StartError::AppTls {
+            domain: host.domain.clone(),
+            source,
+        })?;
         sources.insert(host.domain.clone(), Arc::new(source));
         hosts.push(VirtualHost {
             domain: host.domain,
-            auth: Authenticator::new(host.auth, secret.clone(), limits.xmpp.login_token_bytes),
+            auth,
             offline_messages: host.offline_messages,
             plugin,
             reload_turn: Arc::default(),
             plugin_file,
+            egress: host.egress,
+            refresh: RefreshTerms::of(&limits),
             public_url: host.public_url,
             contact_addresses: host.contact_addresses,
         });
@@ -119,7 +127,6 @@ pub(super) async fn services(
         sessions,
         store,
         rosters,
-        refresh: RefreshTerms::of(&limits),
         router,
         presences,
         offline,

@@ -247,7 +247,7 @@ fn unusable(reason: TlsError, files: &CertificateFiles) -> CertificateError {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
     let unreadable = |source| CertificateError::Unreadable {
         path: path.to_owned(),
         source,

@@ -4,7 +4,8 @@
 //! Owns everything between the files of a certificate and a stream that is encrypted:
 //! `certificate` reads the files, `store` chooses one by the name that a client asks for,
 //! `context` has the settings, `handshake` shakes hands within its deadline, `watch` looks for
-//! newer files and for certificates that end soon; `self_signed` makes one for development. Does
+//! newer files and for certificates that end soon; `self_signed` makes one for development; `roots`
+//! are the authorities that an app's certificate may come from. Does
 //! not own sockets, nor what is said over them.
 
 mod certificate;
@@ -13,6 +14,7 @@ mod end_point;
 mod handshake;
 mod name;
 mod pem;
+mod roots;
 mod self_signed;
 mod store;
 #[cfg(test)]
@@ -32,6 +34,7 @@ pub use self::context::ContextError;
 pub(crate) use self::context::Purpose;
 pub(crate) use self::handshake::Secured;
 pub(crate) use self::name::network_name;
+pub(crate) use self::roots::read_roots;
 pub(crate) use self::self_signed::self_signed;
 pub(crate) use self::store::{Certificates, Entry};
 

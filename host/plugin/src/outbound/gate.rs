@@ -1,0 +1,125 @@
+//! The hook that `wasi:http` calls in every store, and the headers that are
+//! not the guest's.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{self, HeaderName};
+use http::{Request, Response};
+use http_body_util::combinators::UnsyncBoxBody;
+use wasmtime_wasi_http::{
+    DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody,
+    WasiHttpHooks,
+};
+
+use super::Outbound;
+
+/// Headers that the guest may neither set nor see, in headers or in trailers,
+/// of requests or of responses: the framing of the connection is ours, and so
+/// is who we are to the app.
+pub(crate) fn forbidden_headers() -> impl Iterator<Item = HeaderName> {
+    DEFAULT_FORBIDDEN_HEADERS.into_iter().chain([
+        header::AUTHORIZATION,
+        header::TE,
+        header::TRAILER,
+    ])
+}
+
+/// Headers that follow from what we send: the guest may set them, and it
+/// changes nothing. No compression is asked for, so none can explode.
+pub(super) fn rebuilt_headers() -> [HeaderName; 3] {
+    [
+        header::CONTENT_LENGTH,
+        header::ACCEPT_ENCODING,
+        header::EXPECT,
+    ]
+}
+
+/// The hook of `wasi:http` in one store.
+pub(crate) struct Gate {
+    /// `None` if no request may leave.
+    outbound: Option<Arc<Outbound>>,
+    used: bool,
+}
+
+impl Gate {
+    pub(crate) fn new(outbound: Arc<Outbound>) -> Self {
+        Self {
+            outbound: Some(outbound),
+            used: false,
+        }
+    }
+
+    /// One that refuses everything.
+    pub(crate) fn shut() -> Self {
+        Self {
+            outbound: None,
+            used: false,
+        }
+    }
+
+    /// Whether the guest has made a request.
+    pub(crate) fn was_used(&self) -> bool {
+        self.used
+    }
+}
+
+type Finished = Box<dyn Future<Output = Result<(), Error>> + Send>;
+
+impl WasiHttpHooks for Gate {
+    fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
+        Arc::new(|name| forbidden_headers().any(|forbidden| forbidden == *name))
+    }
+
+    fn set_host_header(&mut self) -> bool {
+        // The client sets it from the URI that we have built.
+        false
+    }
+
+    fn default_scheme(&mut self) -> Option<http::uri::Scheme> {
+        None
+    }
+
+    fn send_request(
+        &mut self,
+        request: Request<UnsyncBoxBody<Bytes, Error>>,
+        _options: Option<RequestOptions>,
+        _received: Finished,
+    ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Finished), Error>> + Send> {
+        // The guest's own timeouts are not needed: ours is shorter than any
+        // that would matter, and a guest cannot lengthen it.
+        self.used = true;
+        let outbound = self.outbound.clone();
+        Box::new(async move {
+            let outbound = outbound.ok_or(Error::HttpRequestDenied)?;
+            let response = outbound.send(request).await?;
+            Ok((response, Box::new(std::future::ready(Ok(()))) as Finished))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guest_can_neither_frame_nor_authenticate() {
+        for name in [
+            "connection",
+            "keep-alive",
+            "transfer-encoding",
+            "upgrade",
+            "host",
+            "authorization",
+            "proxy-authorization",
+            "te",
+            "trailer",
+        ] {
+            assert!(forbidden_headers().any(|header| header == name), "{name}");
+        }
+        for name in ["accept", "if-none-match", "content-type", "content-length"] {
+            assert!(!forbidden_headers().any(|header| header == name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! `[limits.plugin]`: what the sandboxed plugin may cost.
+//!
+//! Owns the keys, their bounds and the rules between them. `[virtual_host.plugin.limits]` has the
+//! same keys for one host; what it leaves out is as `[limits.plugin]` says.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use super::breaker_limits::BreakerLimits;
+use super::limits::{KIB, MIB};
+use super::quantity::{Size, Written};
+use super::reader::Section;
+
+/// What the sandboxed plugin may cost; per virtual host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginLimits {
+    /// Bytes of the component. Default 64 MiB.
+    pub component_bytes: usize,
+    /// Linear memory of one store. Default 64 MiB.
+    pub memory_bytes: usize,
+    /// Elements of all tables of one store. Default 100,000.
+    pub table_elements: usize,
+    /// Live handles of one store: requests, bodies, streams, futures, … Default 10,000.
+    pub handles: usize,
+    /// Bytes that one call from the plugin into the host, or its answer to one, may carry.
+    /// Default 8 MiB.
+    pub host_call_bytes: usize,
+    /// Time that a plugin may compute without waiting for anything. At least 10 ms. Default
+    /// 100 ms.
+    pub turn: Duration,
+    /// Answering one request under `/roster_admin/`, everything included. Default 60 s.
+    pub handle_timeout: Duration,
+    /// Stores that answer `fetch`. Default (no key): one a processor.
+    pub workers: Option<NonZeroUsize>,
+    /// Calls that run at the same time in one store. Default 64.
+    pub concurrent_calls: usize,
+    /// Calls of `fetch` that wait for a store. Default 10,000.
+    pub waiting_calls: usize,
+    /// Calls after which a store is replaced by a fresh one. Default 10,000.
+    pub calls_per_store: usize,
+    /// Calls of `fetch` that are made again at the same time after a trap, each in a store of its
+    /// own. Default 8.
+    pub retry_calls: usize,
+    /// Requests under `/roster_admin/` at the same time, each in a store of its own. Default 32.
+    pub handle_calls: usize,
+    /// Compiling a component. Default 60 s.
+    pub compile_timeout: Duration,
+    /// Memory of the process that compiles. Default 1 GiB.
+    pub compile_memory_bytes: usize,
+    /// Compiled components that are kept in `storage.directory`, of all virtual hosts: one host
+    /// has no key for it. Default 256 MiB.
+    pub cache_bytes: usize,
+    /// How often the file of a plugin is looked at. Default 2 s; what was changed is in use after
+    /// the second look that sees it.
+    pub poll: Duration,
+    /// How long the calls of a replaced build may go on. Default 10 s.
+    pub drain: Duration,
+    /// How long a replaced build stands by. Default 60 s.
+    pub probation: Duration,
+    /// Fetches after which it does so no longer, if there are so many by then. Default 100.
+    pub probation_calls: usize,
+    /// Answers that it did better, after which it takes over again. Default 3.
+    pub probation_regressions: usize,
+    /// What the plugin may write to the log in a second. Default 64 KiB.
+    pub log_bytes_per_second: usize,
+    /// Bytes of one line of it. Default 8 KiB.
+    pub log_line_bytes: usize,
+    /// `[limits.plugin.breaker]`: when a plugin that fails is left alone; for each of its exports.
+    pub breaker: BreakerLimits,
+}
+
+/// What a WebAssembly component with 32-bit addresses can use at most.
+const WASM32_BYTES: usize = 4096 * MIB;
+/// How often a computing guest is looked at: no turn is shorter.
+const SHORTEST_TURN: Duration = Duration::from_millis(10);
+
+impl PluginLimits {
+    /// What the section says, and what `base` says of the keys that it leaves out.
+    pub(super) fn read(section: &mut Section<'_>, base: &Self) -> Self {
+        let memory = Size(base.memory_bytes);
+        let mut size = |key, base| section.value(key, Size(base)).0;
+        let component_bytes = size("component_bytes", base.component_bytes);
+        let host_call_bytes = size("host_call_bytes", base.host_call_bytes);
+        let compile_memory_bytes = size("compile_memory_bytes", base.compile_memory_bytes);
+        let log_bytes_per_second = size("log_bytes_per_second", base.log_bytes_per_second);
+        let log_line_bytes = size("log_line_bytes", base.log_line_bytes);
+        let limits = Self {
+            component_bytes,
+            memory_bytes: section
+                .at_most("memory_bytes", memory, Size(WASM32_BYTES))
+                .0,
+            table_elements: section.value("table_elements", base.table_elements),
+            handles: section.value("handles", base.handles),
+            host_call_bytes,
+            turn: section
+                .at_least("turn", Written(base.turn), Written(SHORTEST_TURN))
+                .0,
+            handle_timeout: section.value("handle_timeout", base.handle_timeout),
+            workers: section.optional("workers").or(base.workers),
+            concurrent_calls: section.value("concurrent_calls", base.concurrent_calls),
+            waiting_calls: section.value("waiting_calls", base.waiting_calls),
+            calls_per_store: section.value("calls_per_store", base.calls_per_store),
+            retry_calls: section.value("retry_calls", base.retry_calls),
+            handle_calls: section.value("handle_calls", base.handle_calls),
+            compile_timeout: section.value("compile_timeout", base.compile_timeout),
+            compile_memory_bytes,
+            cache_bytes: base.cache_bytes,
+            poll: section.value("poll", base.poll),
+            drain: section.value("drain", base.drain),
+            probation: section.value("probation", base.probation),
+            probation_calls: section.value("probation_calls", base.probation_calls),
+            probation_regressions: section
+                .value("probation_regressions", base.probation_regressions),
+            log_bytes_per_second,
+            log_line_bytes,
+            breaker: section.section("breaker", |it| BreakerLimits::read(it, base.breaker)),
+        };
+        // What is inherited has been told where it is written.
+        if section.is_there() {
+            section.ordered(
+                ("log_line_bytes", Size(limits.log_line_bytes)),
+                ("log_bytes_per_second", Size(limits.log_bytes_per_second)),
+                "no whole line could be logged",
+            );
+        }
+        limits
+    }
+}
+
+impl Default for PluginLimits {
+    fn default() -> Self {
+        Self {
+            component_bytes: 64 * MIB,
+            memory_bytes: 64 * MIB,
+            table_elements: 100_000,
+            handles: 10_000,
+            host_call_bytes: 8 * MIB,
+            turn: Duration::from_millis(100),
+            handle_timeout: Duration::from_secs(60),
+            workers: None,
+            concurrent_calls: 64,
+            waiting_calls: 10_000,
+            calls_per_store: 10_000,
+            retry_calls: 8,
+            handle_calls: 32,
+            compile_timeout: Duration::from_secs(60),
+            compile_memory_bytes: 1024 * MIB,
+            cache_bytes: 256 * MIB,
+            poll: Duration::from_secs(2),
+            drain: Duration::from_secs(10),
+            probation: Duration::from_secs(60),
+            probation_calls: 100,
+            probation_regressions: 3,
+            log_bytes_per_second: 64 * KIB,
+            log_line_bytes: 8 * KIB,
+            breaker: BreakerLimits::default(),
+        }
+    }
+}
