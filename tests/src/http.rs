@@ -88,6 +88,11 @@ impl Connection {
         within("an HTTP reply", self.read_reply()).await
     }
 
+    /// The same, however long it takes.
+    pub async fn first_reply(&mut self) -> Option<Reply> {
+        self.read_reply().await
+    }
+
     /// Whether the peer closes the connection without sending anything more.
     pub async fn is_closed(&mut self) -> bool {
         let read = within(

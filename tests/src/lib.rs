@@ -13,6 +13,7 @@
 //! - [`managed`]: one session over many streams; [`wire`]: a connection that breaks.
 //! - [`http`]: requests and replies as bytes, for the refresh route.
 //! - [`muster`]: the host in this process; [`process`]: the built binary.
+//! - [`metrics`]: what the host counts.
 //! - [`tls`]: certificates, and clients that trust them; [`front`]: TLS in front of an app.
 //! - [`bystanders`]: two hundred sessions that must not notice anything.
 //!
@@ -36,6 +37,7 @@ pub mod client;
 pub mod front;
 pub mod http;
 pub mod managed;
+pub mod metrics;
 pub mod muster;
 pub mod process;
 mod socket;

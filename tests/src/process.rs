@@ -4,8 +4,9 @@
 use crate::app::closed_address;
 use crate::muster::Setup;
 use crate::{PATIENCE, http, within};
+use std::fs::File;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -34,7 +35,7 @@ impl Process {
         let config = directory.path().join("muster.toml");
         std::fs::write(&config, setup.clone().listen(xmpp, http).text()).expect("a file");
         let mut process = Process {
-            child: spawn(command, &config),
+            child: spawn(command, &config, &log_file(&directory)),
             xmpp,
             http,
             directory,
@@ -83,6 +84,29 @@ impl Process {
         self.http
     }
 
+    /// What it has said on standard error since its first start.
+    pub fn log(&self) -> String {
+        let bytes = std::fs::read(log_file(&self.directory)).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Its memory (`VmRSS`), or the most that it was (`VmHWM`) since
+    /// [`Self::forget_peak`], in bytes.
+    pub fn memory(&self, field: &str) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()));
+        let status = status.expect("the process runs");
+        let line = status.lines().find(|line| line.starts_with(field));
+        let kib = line.and_then(|line| line.split_whitespace().nth(1));
+        kib.and_then(|kib| kib.parse::<usize>().ok())
+            .expect("a number of KiB")
+            << 10
+    }
+
+    /// Begins the peak of its memory anew (proc(5), `clear_refs`).
+    pub fn forget_peak(&self) {
+        std::fs::write(format!("/proc/{}/clear_refs", self.id()), "5").expect("a child's memory");
+    }
+
     /// Where its configuration and its storage are.
     pub fn directory(&self) -> &Path {
         self.directory.path()
@@ -108,7 +132,7 @@ impl Process {
         self.child.kill().await.expect("the process runs");
         let start = Instant::now();
         let config = self.directory.path().join("muster.toml");
-        self.child = spawn(Command::new(binary), &config);
+        self.child = spawn(Command::new(binary), &config, &log_file(&self.directory));
         self.wait_until_ready().await;
         start.elapsed()
     }
@@ -117,11 +141,16 @@ impl Process {
         let deadline = Instant::now() + 3 * PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().expect("a child of this process") {
-                panic!("the host ended with {status} before it was ready");
+                let log = self.log();
+                panic!("the host ended with {status} before it was ready:\n{log}");
             }
             if tokio::net::TcpStream::connect(self.http).await.is_ok() {
                 let request = http::request("GET", "/readyz", &[], b"");
-                if http::exchange(self.http, &request).await.status == 200 {
+                let mut connection = http::Connection::open(self.http).await;
+                connection.send(&request).await;
+                // It accepts before it serves: plugins are compiled in between.
+                let reply = tokio::time::timeout_at(deadline.into(), connection.first_reply());
+                if matches!(reply.await, Ok(Some(reply)) if reply.status == 200) {
                     return;
                 }
             }
@@ -144,8 +173,14 @@ pub async fn run(binary: &Path, arguments: &[&str]) -> Output {
         .expect("the binary runs")
 }
 
-fn spawn(mut command: Command, config: &Path) -> Child {
+fn log_file(directory: &TempDir) -> PathBuf {
+    directory.path().join("log")
+}
+
+fn spawn(mut command: Command, config: &Path, log: &Path) -> Child {
+    let log = File::options().create(true).append(true).open(log);
     command
+        .stderr(log.expect("a file for the log"))
         .arg("serve")
         .arg("--config")
         .arg(config)

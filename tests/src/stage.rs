@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use xmpp_parsers::minidom::Element;
 
-/// The domain of every stage.
+/// The domain of every stage that has not another.
 pub const DOMAIN: &str = "example.test";
 /// A second domain of the shared host, with listed users.
 pub const LISTED: &str = "listed.test";
@@ -35,6 +35,7 @@ pub struct Stage {
     pub muster: Option<Arc<Muster>>,
     xmpp: SocketAddr,
     http: SocketAddr,
+    domain: &'static str,
     tag: String,
 }
 
@@ -61,6 +62,7 @@ impl Stage {
             muster: None,
             xmpp: shared.muster.xmpp(),
             http: shared.muster.http(),
+            domain: DOMAIN,
             tag: format!("-{}", STAGES.fetch_add(1, Ordering::Relaxed)),
         }
     }
@@ -81,11 +83,29 @@ impl Stage {
     pub fn on(app: Arc<App>, muster: Muster) -> Stage {
         let (xmpp, http) = (muster.xmpp(), muster.http());
         Stage {
-            app,
             muster: Some(Arc::new(muster)),
+            ..Stage::at(app, xmpp, http)
+        }
+    }
+
+    /// A stage on a host that listens here, whose [`DOMAIN`] belongs to `app`.
+    pub fn at(app: Arc<App>, xmpp: SocketAddr, http: SocketAddr) -> Stage {
+        Stage {
+            app,
+            muster: None,
             xmpp,
             http,
+            domain: DOMAIN,
             tag: String::new(),
+        }
+    }
+
+    /// Another virtual host of the same host.
+    #[must_use]
+    pub fn with_domain(&self, domain: &'static str) -> Stage {
+        Stage {
+            domain,
+            ..self.clone()
         }
     }
 
@@ -123,7 +143,7 @@ impl Stage {
 
     /// The bare JID that stands for `name` on this stage.
     pub fn jid(&self, name: &str) -> String {
-        format!("{}@{DOMAIN}", self.user(name))
+        format!("{}@{}", self.user(name), self.domain)
     }
 
     /// Gives a user these contacts. Keys without an `@` are names on this stage.
@@ -164,7 +184,7 @@ impl Stage {
 
     /// A connection that has not said anything yet.
     pub async fn connect(&self) -> Client {
-        Client::connect(self.xmpp, DOMAIN).await
+        Client::connect(self.xmpp, self.domain).await
     }
 
     /// A bound session that has neither asked for its roster nor sent presence.
@@ -230,7 +250,7 @@ impl Stage {
     /// Asks for a refresh of these users of this stage.
     pub async fn refresh(&self, names: &[&str]) -> Summary {
         let users: Vec<String> = names.iter().map(|name| self.user(name)).collect();
-        refresh(self.http, DOMAIN, &users).await
+        refresh(self.http, self.domain, &users).await
     }
 
     /// The same, and every one of them must succeed.

@@ -167,4 +167,6 @@ fn is_validator(text: &str) -> bool {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

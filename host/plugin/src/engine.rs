@@ -96,10 +96,11 @@ pub(crate) fn wasm_config(config: &EngineConfig) -> wasmtime::Config {
         .max_wasm_stack(config.wasm_stack_bytes)
         // The host's part of a call runs on the same stack.
         .async_stack_size(config.wasm_stack_bytes + (512 << 10))
-        // A store is made for every HTTP request: small reservations that may
-        // move, and initial memory shared copy-on-write.
-        .memory_reservation(16 << 20)
-        .memory_reservation_for_growth(16 << 20)
+        // Addresses for all that a 32-bit memory can be, so that it never moves:
+        // while one moves it is there twice, and a guest at its limit would cost
+        // twice the limit. Addresses alone cost nothing; what a store starts
+        // with is shared copy-on-write.
+        .memory_reservation(4 << 30)
         .memory_guard_size(64 << 10)
         .memory_init_cow(true)
         // Nothing that a contact list needs. Threads are not compiled in.

@@ -59,6 +59,9 @@ pub(crate) struct Shared {
     pub(crate) outbound: Arc<Outbound>,
     pub(crate) log: Arc<GuestLog>,
     pub(crate) meter: Meter,
+    /// Guests that may go on computing after they were interrupted once, of all
+    /// generations together.
+    pub(crate) computing: Arc<Semaphore>,
     /// Stores that one call has for itself, of all generations together.
     pub(crate) retry_slots: Arc<Semaphore>,
     pub(crate) handle_slots: Arc<Semaphore>,
@@ -74,6 +77,7 @@ pub(crate) struct Surroundings {
     pub(crate) breakers: Arc<Breakers>,
     config: Arc<[(String, String)]>,
     log: Arc<GuestLog>,
+    computing: Arc<Semaphore>,
     retry_slots: Arc<Semaphore>,
     handle_slots: Arc<Semaphore>,
 }
@@ -108,6 +112,7 @@ impl Surroundings {
             outbound: outbound.map_err(LoadError::Tls)?,
             log: GuestLog::new(&limits, meter.clone()),
             stubs: settings.stubs,
+            computing: Arc::new(Semaphore::new(limits.workers)),
             retry_slots: Arc::new(Semaphore::new(limits.retry_calls)),
             handle_slots: Arc::new(Semaphore::new(limits.handle_calls)),
             meter,
@@ -125,6 +130,7 @@ impl Surroundings {
             outbound: Arc::clone(&self.outbound),
             log: Arc::clone(&self.log),
             meter: self.meter.clone(),
+            computing: Arc::clone(&self.computing),
             retry_slots: Arc::clone(&self.retry_slots),
             handle_slots: Arc::clone(&self.handle_slots),
         })

@@ -204,7 +204,7 @@ impl Pollable for GuestStream {
 }
 
 /// Text that is safe in a log and on a terminal.
-fn escape(line: &[u8]) -> String {
+pub(crate) fn escape(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {

@@ -19,6 +19,7 @@ use wasmtime_wasi::{WasiView as _, p2, p3};
 
 use crate::accept;
 use crate::refresh::Outcome;
+use crate::request_line;
 use crate::store::StoreState;
 
 /// The interfaces in the linker, without their versions. It exists to name
@@ -121,6 +122,7 @@ pub(crate) fn build(
         p3::filesystem::add_to_linker(&mut linker)?;
         p3::sockets::add_to_linker(&mut linker)?;
     }
+    request_line::bound(&mut linker)?;
     config::add_to_linker::<_, Config>(&mut linker, |state| state)?;
     rosters::add_to_linker::<_, Rosters>(&mut linker, |state| state)?;
     Ok(linker)
@@ -193,24 +195,26 @@ impl rosters::HostWithStore<StoreState> for Rosters {
         usernames: Vec<String>,
     ) -> Vec<types::Outcome> {
         // The store is not held while the host fetches and pushes.
-        let (refresher, limit) = accessor.with(|mut access| {
+        let begun = accessor.with(|mut access| {
             let state = access.get();
             state.refreshed = true;
-            (state.refresher.clone(), state.limits.refresh_usernames)
+            let refresher = state.refresher.clone()?;
+            let weight = state.under_way.begin(&usernames, &state.limits)?;
+            Some((refresher, weight))
         });
         let refused = || usernames.iter().cloned().map(Outcome::overloaded).collect();
-        let outcomes = match refresher {
-            Some(refresher) if usernames.len() <= limit => {
+        let outcomes = match begun {
+            Some((refresher, weight)) => {
                 // In a task of its own: the fetches of a refresh may run other
                 // stores, and wasmtime panics when the event loop of one store
                 // is polled from within another's. Dropping the call ends it.
                 let usernames = usernames.clone();
                 let refresh = tokio::spawn(async move { refresher.refresh(usernames).await });
-                AbortOnDropHandle::new(refresh)
-                    .await
-                    .unwrap_or_else(|_| refused())
+                let outcomes = AbortOnDropHandle::new(refresh).await;
+                accessor.with(|mut access| access.get().under_way.end(weight));
+                outcomes.unwrap_or_else(|_| refused())
             }
-            _ => refused(),
+            None => refused(),
         };
         outcomes.into_iter().map(accept::outcome_to_guest).collect()
     }

@@ -7,6 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use crate::roster::FetchError;
+use crate::settings::Limits;
 
 /// The host's side of the refreshes that one request asks for: fetches,
 /// compares, pushes.
@@ -67,5 +68,72 @@ impl Outcome {
             online: false,
             result: Err(Failure::Overloaded),
         }
+    }
+}
+
+/// What of `rosters.refresh` is under way in one store.
+///
+/// A guest may ask several times at once; all of it together has the bounds
+/// that one call has, because the host keeps the names of each until it is
+/// answered.
+#[derive(Debug, Default)]
+pub(crate) struct UnderWay {
+    entries: usize,
+    bytes: usize,
+}
+
+/// What one call counts for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Weight {
+    entries: usize,
+    bytes: usize,
+}
+
+impl UnderWay {
+    /// Counts a call in, if there is room for it.
+    pub(crate) fn begin(&mut self, usernames: &[String], limits: &Limits) -> Option<Weight> {
+        let weight = Weight {
+            // An empty call occupies the host as well.
+            entries: usernames.len().max(1),
+            bytes: usernames.iter().map(String::len).sum(),
+        };
+        let entries = self.entries.saturating_add(weight.entries);
+        let bytes = self.bytes.saturating_add(weight.bytes);
+        if entries > limits.refresh_usernames || bytes > limits.host_call_bytes {
+            return None;
+        }
+        *self = Self { entries, bytes };
+        Some(weight)
+    }
+
+    /// Counts it out.
+    pub(crate) fn end(&mut self, weight: Weight) {
+        self.entries = self.entries.saturating_sub(weight.entries);
+        self.bytes = self.bytes.saturating_sub(weight.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_at_once_share_the_bounds_of_one() {
+        let limits = Limits {
+            refresh_usernames: 3,
+            host_call_bytes: 10,
+            ..Limits::default()
+        };
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let two: Vec<String> = names(&["john", "m"]);
+        let long: Vec<String> = names(&["aaronaaron"]);
+        let mut under_way = UnderWay::default();
+        let first = under_way.begin(&two, &limits).unwrap();
+        assert_eq!(under_way.begin(&two, &limits), None, "four entries");
+        assert_eq!(under_way.begin(&long, &limits), None, "fifteen bytes");
+        assert!(under_way.begin(&[], &limits).is_some());
+        assert_eq!(under_way.begin(&[], &limits), None, "nothing is not free");
+        under_way.end(first);
+        assert!(under_way.begin(&two, &limits).is_some());
     }
 }

@@ -49,8 +49,9 @@ pub struct Limits {
     pub memory_bytes: usize,
     /// Elements of all tables of one store together. Default 100,000.
     pub table_elements: usize,
-    /// Live handles (requests, bodies, streams, futures, …) of one store.
-    /// Default 10,000.
+    /// Live handles (requests, bodies, streams, futures, …) of one store. What
+    /// is behind them is the host's memory, up to some 24 KiB each.
+    /// Default 2,000.
     pub handles: usize,
     /// Bytes that one call from the plugin into the host may carry.
     /// Default 8 MiB.
@@ -137,7 +138,7 @@ impl Default for Limits {
             component_bytes: 64 << 20,
             memory_bytes: 64 << 20,
             table_elements: 100_000,
-            handles: 10_000,
+            handles: 2_000,
             host_call_bytes: 8 << 20,
             turn: Duration::from_millis(100),
             call: Duration::from_secs(5),

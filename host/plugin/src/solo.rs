@@ -20,10 +20,11 @@ use wasmtime_wasi_http::WasiHttpView as _;
 use wasmtime_wasi_http::p3::{Request as GuestRequest, bindings::http::types::ErrorCode};
 
 use crate::error::LoadError;
+use crate::failure;
 use crate::generation::Shared;
 use crate::limit::Limit;
-use crate::outbound;
 use crate::refresh::Refresher;
+use crate::reply;
 use crate::roster::{HandleError, PluginFault};
 use crate::store::{self, Purpose, StoreState};
 use crate::turn::{Turn, metered};
@@ -73,9 +74,10 @@ pub(crate) async fn fetch(
             slot.map_err(|_| PluginFault::Stopped)?
         }
     };
-    let mut instance = Instance::new(shared, purpose)
-        .await
-        .map_err(|_| PluginFault::Instantiate)?;
+    let mut instance = Instance::new(shared, purpose).await.map_err(|error| {
+        failure::not_instantiated(&shared.meter, &error);
+        PluginFault::Instantiate
+    })?;
     let roster = instance.guest.muster_roster_roster();
     let (username, known) = (username.to_owned(), known.map(str::to_owned));
     let call = instance
@@ -138,9 +140,12 @@ async fn answer(shared: &Shared, errand: Errand) -> Result<Response<Bytes>, Hand
     } = errand;
     let mut instance = Instance::new(shared, Purpose::Handle(refresher))
         .await
-        .map_err(|_| HandleFailure {
-            error: HandleError::Plugin(PluginFault::Instantiate),
-            asked: false,
+        .map_err(|error| {
+            failure::not_instantiated(&shared.meter, &error);
+            HandleFailure {
+                error: HandleError::Plugin(PluginFault::Instantiate),
+                asked: false,
+            }
         })?;
     let guest = &instance.guest;
     let limit = shared.limits.response_bytes;
@@ -160,8 +165,10 @@ async fn answer(shared: &Shared, errand: Errand) -> Result<Response<Bytes>, Hand
             let fault = instance.store.data().fault(&error);
             shared.meter.trap(fault);
             tracing::warn!(
+                vhost = shared.meter.vhost(),
                 fault = fault.label(),
-                "the plugin failed in `handle`: {error:#}"
+                "the plugin failed in `handle`: {}",
+                failure::text(&error)
             );
             let error = HandleError::Plugin(fault);
             Err(HandleFailure { error, asked })
@@ -195,10 +202,8 @@ async fn exchange(
         response.into_http(access, sent)
     })?;
     let (mut parts, body) = response.into_parts();
-    // The server frames the response itself.
-    parts.headers.remove(http::header::CONTENT_LENGTH);
-    for name in outbound::forbidden_headers() {
-        parts.headers.remove(name);
+    if !reply::accept(&mut parts) {
+        return Ok(Err(HandleError::Refused));
     }
     Ok(match Limited::new(body, limit).collect().await {
         Ok(body) => Ok(Response::from_parts(parts, body.to_bytes())),

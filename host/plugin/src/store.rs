@@ -14,7 +14,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::generation::Shared;
 use crate::limit::Limit;
 use crate::outbound::Gate;
-use crate::refresh::Refresher;
+use crate::refresh::{Refresher, UnderWay};
 use crate::roster::PluginFault;
 use crate::settings::Limits;
 use crate::telemetry::Meter;
@@ -53,8 +53,14 @@ pub(crate) struct StoreState {
     pub(crate) limits: Arc<Limits>,
     /// Whether the guest has asked for a refresh.
     pub(crate) refreshed: bool,
+    pub(crate) under_way: UnderWay,
     resources: Resources,
 }
+
+/// Headers that a guest makes, names and values and what they take in the
+/// host's memory together. Those of responses from the app have a bound of their
+/// own.
+const GUEST_FIELDS_BYTES: usize = 16 << 10;
 
 /// A new store, empty and within its limits, and the turn of its guest.
 pub(crate) fn new(shared: &Shared, purpose: Purpose) -> (Store<StoreState>, Arc<Turn>) {
@@ -62,8 +68,7 @@ pub(crate) fn new(shared: &Shared, purpose: Purpose) -> (Store<StoreState>, Arc<
     let mut table = ResourceTable::new();
     table.set_max_capacity(limits.handles);
     let mut http = WasiHttpCtx::new();
-    // In memory a header takes more than on the wire.
-    http.set_field_size_limit(limits.response_header_bytes.saturating_mul(2));
+    http.set_field_size_limit(GUEST_FIELDS_BYTES);
     let state = StoreState {
         wasi: wasi(shared),
         http,
@@ -79,6 +84,7 @@ pub(crate) fn new(shared: &Shared, purpose: Purpose) -> (Store<StoreState>, Arc<
         },
         limits: Arc::clone(limits),
         refreshed: false,
+        under_way: UnderWay::default(),
         resources: Resources {
             memory_left: limits.memory_bytes,
             table_left: limits.table_elements,
@@ -93,7 +99,7 @@ pub(crate) fn new(shared: &Shared, purpose: Purpose) -> (Store<StoreState>, Arc<
     if let Some(table) = store.concurrent_resource_table() {
         table.set_max_capacity(limits.handles);
     }
-    let turn = Turn::new(limits.turn);
+    let turn = Turn::new(limits.turn, Arc::clone(&shared.computing));
     turn::limit(&mut store, Arc::clone(&turn));
     (store, turn)
 }

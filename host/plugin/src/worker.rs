@@ -31,6 +31,7 @@ use tokio_util::task::TaskTracker;
 use wasmtime::component::Accessor;
 
 use self::book::Book;
+use crate::failure;
 use crate::generation::Shared;
 use crate::roster::PluginFault;
 use crate::solo::{Answer, Instance};
@@ -152,6 +153,8 @@ struct Slot {
 
 impl Slot {
     async fn run(self) {
+        // Told once, not ten times a second.
+        let mut told = false;
         while !(self.jobs.is_closed() && self.jobs.is_empty()) {
             let instance = Instance::new(&self.shared, Purpose::Fetch);
             let instance = tokio::select! {
@@ -160,11 +163,15 @@ impl Slot {
             };
             match instance {
                 Ok(Ok(instance)) => {
+                    told = false;
                     let (retired, successor_due) = oneshot::channel();
                     self.tasks.spawn(serve(self.clone(), instance, retired));
                     let _ = successor_due.await;
                 }
-                Ok(Err(_)) | Err(_) => {
+                failed => {
+                    if !std::mem::replace(&mut told, true) {
+                        failure::not_started(&self.shared.meter, failed.ok().and_then(Result::err));
+                    }
                     self.shared.meter.trap(PluginFault::Instantiate);
                     self.refuse(PluginFault::Instantiate);
                     tokio::time::sleep(AFTER_FAILURE).await;
@@ -228,7 +235,8 @@ async fn serve(slot: Slot, instance: Instance, retired: oneshot::Sender<()>) {
                 vhost = slot.shared.meter.vhost(),
                 fault = fault.label(),
                 calls = book.open(),
-                "the plugin failed in `fetch`: {error:#}"
+                "the plugin failed in `fetch`: {}",
+                failure::text(&error)
             );
             fault
         }
@@ -249,13 +257,14 @@ async fn serve_inside(
     let mut calls = FuturesUnordered::new();
     std::future::poll_fn(|cx| {
         if let Some(call) = book.begin() {
+            turn.begin();
             calls.push(async move {
                 let roster = guest.muster_roster_roster();
                 let answer = roster
                     .call_fetch(accessor, call.username, call.known)
                     .await?;
-                turn.restart();
                 book.finish(call.ticket, answer);
+                turn.restart(book.open());
                 wasmtime::error::Ok(())
             });
         }

@@ -20,8 +20,8 @@ pub(crate) fn deed() -> &'static str {
 #[unsafe(no_mangle)]
 extern "C" fn _initialize() {
     match deed() {
-        "trap-start" => crate::trap(),
-        "spin-start" => crate::spin(),
+        "trap-start" => crate::exhaustion::trap(),
+        "spin-start" => crate::exhaustion::spin(),
         _ => {}
     }
 }

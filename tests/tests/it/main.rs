@@ -38,6 +38,7 @@ mod reload;
 mod resumption;
 mod roster;
 mod routing;
+mod sandbox;
 mod sasl;
 mod sasl_plus;
 mod server_iq;

@@ -66,8 +66,12 @@ async fn what_fails_at_its_start_is_not_loaded() {
     let backend = Backend::start().await;
     for start in ["trap-start", "spin-start"] {
         let refused = load(&backend, &muster_test_plugins::deed(start)).await;
+        // On a busy machine its time may be over before its turn is.
         assert!(
-            matches!(refused, Err(LoadError::Instantiate(_))),
+            matches!(
+                refused,
+                Err(LoadError::Instantiate(_) | LoadError::SlowStart)
+            ),
             "{start}: {refused:?}"
         );
     }

@@ -59,7 +59,7 @@ async fn each_fault_has_its_name_and_the_next_request_works() {
     let table = [
         ("/trap", HandleError::Plugin(PluginFault::Trap)),
         ("/spin", HandleError::Plugin(PluginFault::TurnLimit)),
-        ("/never", HandleError::Timeout(Duration::from_secs(1))),
+        ("/never", HandleError::Timeout(Duration::from_secs(3))),
         ("/error", HandleError::Refused),
         ("/big", HandleError::TooLarge),
     ];
@@ -85,7 +85,7 @@ async fn the_admin_token_does_not_reach_the_plugin() {
 async fn outcomes_reach_the_plugin_as_they_are() {
     let backend = Backend::start().await;
     let plugin = hostile(&backend, Limits::default()).await;
-    let response = send(&plugin, "POST", "/refresh", "").await.unwrap();
+    let response = send(&plugin, "POST", "/outcomes", "").await.unwrap();
     let outcomes = String::from_utf8(response.body().to_vec()).unwrap();
     assert!(outcomes.contains("added: 1"), "{outcomes}");
     assert!(outcomes.contains("FetchError::Unavailable"), "{outcomes}");

@@ -133,7 +133,7 @@ pub(crate) fn file(component: &[u8]) -> Candidate {
 pub(crate) fn quick() -> Limits {
     Limits {
         call: Duration::from_millis(1_000),
-        handle_call: Duration::from_millis(1_000),
+        handle_call: Duration::from_millis(3_000),
         ..Limits::default()
     }
 }

@@ -1,0 +1,67 @@
+//! How long the parts of a guest's request line may be.
+//!
+//! The host keeps them for as long as the guest keeps the request, and
+//! `wasi:http` itself takes whatever one call can carry: a method of megabytes
+//! in each of thousands of requests would be the host's memory.
+
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, Resource};
+use wasmtime_wasi_http::WasiHttpView as _;
+use wasmtime_wasi_http::p3::Request;
+use wasmtime_wasi_http::p3::bindings::http::types::{HostRequest as _, Method};
+
+use crate::store::StoreState;
+
+/// Longer than any that is registered.
+const METHOD_BYTES: usize = 64;
+/// A host name of 253 bytes, a port, and room.
+const AUTHORITY_BYTES: usize = 512;
+/// RFC 9110, section 4.1 wants 8,000 at least; a username is at most 1,023
+/// bytes, three times as much when it is encoded.
+const TARGET_BYTES: usize = 8 << 10;
+
+/// The name of the instance in the linker of `wasmtime-wasi-http`.
+const TYPES: &str = "wasi:http/types@0.3.0";
+
+type Set = (Result<(), ()>,);
+
+/// Puts the bounds before the setters that are in the linker.
+pub(crate) fn bound(linker: &mut Linker<StoreState>) -> wasmtime::Result<()> {
+    type Store<'a> = StoreContextMut<'a, StoreState>;
+    linker.allow_shadowing(true);
+    let mut types = linker.instance(TYPES)?;
+    types.func_wrap(
+        "[method]request.set-method",
+        |mut store: Store<'_>, (request, method): (Resource<Request>, Method)| {
+            if matches!(&method, Method::Other(name) if name.len() > METHOD_BYTES) {
+                return Ok((Err(()),) as Set);
+            }
+            Ok((store.data_mut().http().set_method(request, method)?,))
+        },
+    )?;
+    types.func_wrap(
+        "[method]request.set-authority",
+        |mut store: Store<'_>, (request, authority): (Resource<Request>, Option<String>)| {
+            if is_longer(authority.as_deref(), AUTHORITY_BYTES) {
+                return Ok((Err(()),) as Set);
+            }
+            Ok((store.data_mut().http().set_authority(request, authority)?,))
+        },
+    )?;
+    types.func_wrap(
+        "[method]request.set-path-with-query",
+        |mut store: Store<'_>, (request, target): (Resource<Request>, Option<String>)| {
+            if is_longer(target.as_deref(), TARGET_BYTES) {
+                return Ok((Err(()),) as Set);
+            }
+            let mut http = store.data_mut().http();
+            Ok((http.set_path_with_query(request, target)?,))
+        },
+    )?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+fn is_longer(text: Option<&str>, bytes: usize) -> bool {
+    text.is_some_and(|text| text.len() > bytes)
+}
