@@ -42,6 +42,8 @@ struct State {
 struct Script {
     answers: HashMap<String, Answer>,
     default: Option<Answer>,
+    /// What everybody is answered in place of the truth.
+    outage: Option<Answer>,
     gates: HashMap<String, Gate>,
     passwords: HashMap<String, String>,
     auth_status: Option<u16>,
@@ -52,9 +54,12 @@ struct Script {
 impl App {
     /// Listens on a free loopback port.
     pub async fn start() -> App {
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a loopback port");
+        App::start_at("127.0.0.1:0".parse().expect("an address")).await
+    }
+
+    /// Listens at this address, such as one at which an app was that has ended.
+    pub async fn start_at(address: SocketAddr) -> App {
+        let listener = TcpListener::bind(address).await.expect("a loopback port");
         let address = listener.local_addr().expect("a bound address");
         let state = Arc::new(State {
             script: Mutex::default(),
@@ -99,6 +104,11 @@ impl App {
     pub fn set_default_contacts(&self, contacts: Value) {
         self.state
             .edit(|script| script.default = Some(Answer::Contacts(contacts)));
+    }
+
+    /// What everybody is answered in place of the truth, until there is `None`.
+    pub fn set_outage(&self, answer: Option<Answer>) {
+        self.state.edit(|script| script.outage = answer);
     }
 
     /// Lets requests for `user` arrive and be recorded, but answers them only
@@ -195,7 +205,8 @@ impl Script {
         let Some(user) = request.user() else {
             return (Answer::Status(404), None);
         };
-        let answer = self.answers.get(user).or(self.default.as_ref()).cloned();
+        let truth = || self.answers.get(user).or(self.default.as_ref());
+        let answer = self.outage.as_ref().or_else(truth).cloned();
         let answer = answer.unwrap_or_else(Answer::no_contacts);
         (answer, self.gates.get(user).cloned())
     }

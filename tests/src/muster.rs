@@ -84,6 +84,15 @@ impl Setup {
         self
     }
 
+    /// Adds keys to the `roster` table of the virtual host that was added last,
+    /// before anything else is added to it.
+    #[must_use]
+    pub fn roster_keys(mut self, keys: &str) -> Setup {
+        self.hosts.push_str(keys);
+        self.hosts.push('\n');
+        self
+    }
+
     /// Listens for TLS as well, and wants it before a login.
     #[must_use]
     pub fn encrypted(mut self) -> Setup {

@@ -129,7 +129,26 @@ impl Process {
     /// Kills it without warning and starts it again with the same file; returns
     /// how long it took until it was ready.
     pub async fn kill_and_restart(&mut self, binary: &Path) -> Duration {
+        self.kill().await;
+        self.restart(binary).await
+    }
+
+    /// The same with another configuration.
+    pub async fn kill_and_restart_with(&mut self, binary: &Path, setup: &Setup) {
+        self.kill().await;
+        let text = setup.clone().listen(self.xmpp, self.http).text();
+        std::fs::write(self.directory.path().join("muster.toml"), text).expect("a file");
+        self.restart(binary).await;
+    }
+
+    /// Kills it without warning.
+    pub async fn kill(&mut self) {
         self.child.kill().await.expect("the process runs");
+    }
+
+    /// Starts it again after its end, with the same file; returns how long it
+    /// took until it was ready.
+    pub async fn restart(&mut self, binary: &Path) -> Duration {
         let start = Instant::now();
         let config = self.directory.path().join("muster.toml");
         self.child = spawn(Command::new(binary), &config, &log_file(&self.directory));

@@ -168,6 +168,12 @@ impl Plugin {
         self.line.status()
     }
 
+    /// What the bytes of the build that serves now hash to.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.line.current().build.status.digest
+    }
+
     /// The contacts of `username`, from the app. `known` is the validator of
     /// the list that the caller holds, if any.
     ///

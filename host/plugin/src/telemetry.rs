@@ -242,15 +242,15 @@ impl Meter {
     }
 
     pub(crate) fn breaker_state(&self, name: &str) -> Gauge {
-        gauge!(BREAKER_STATE, "vhost" => self.vhost.clone(), "breaker" => name.to_owned())
+        gauge!(BREAKER_STATE, "vhost" => self.label(), "breaker" => name.to_owned())
     }
 
     pub(crate) fn breaker_refused(&self, name: &str) -> Counter {
-        counter!(BREAKER_REFUSED, "vhost" => self.vhost.clone(), "breaker" => name.to_owned())
+        counter!(BREAKER_REFUSED, "vhost" => self.label(), "breaker" => name.to_owned())
     }
 
     pub(crate) fn breaker_transitions(&self, name: &str, to: &'static str) -> Counter {
-        let (vhost, name) = (self.vhost.clone(), name.to_owned());
+        let (vhost, name) = (self.label(), name.to_owned());
         counter!(BREAKER_TRANSITIONS, "vhost" => vhost, "breaker" => name, "to" => to)
     }
 

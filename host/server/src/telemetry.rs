@@ -18,6 +18,19 @@ const LATENCY_BUCKETS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0,
 ];
 
+/// Upper bounds of the ages of rosters: a second to a month.
+const AGE_BUCKETS: &[f64] = &[
+    1.0,
+    10.0,
+    60.0,
+    600.0,
+    3_600.0,
+    21_600.0,
+    86_400.0,
+    604_800.0,
+    2_592_000.0,
+];
+
 /// The process's metrics.
 #[derive(Clone)]
 pub(crate) struct Metrics(Option<PrometheusHandle>);
@@ -31,6 +44,11 @@ impl Metrics {
         let handle = HANDLE.get_or_init(|| {
             let builder = PrometheusBuilder::new()
                 .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), LATENCY_BUCKETS)
+                .ok()?
+                .set_buckets_for_metric(
+                    Matcher::Full("muster_roster_age_seconds".to_owned()),
+                    AGE_BUCKETS,
+                )
                 .ok()?;
             let handle = builder.install_recorder().ok()?;
             describe();
@@ -89,6 +107,7 @@ pub(crate) fn stanza(kind: StanzaKind) {
 fn describe() {
     muster_plugin::describe_metrics();
     describe_store();
+    describe_last_known();
     describe_gauge!("muster_sessions", Unit::Count, "Bound resources");
     describe_counter!(
         "muster_connections_total",
@@ -260,6 +279,44 @@ fn describe() {
         "muster_http_connection_errors_total",
         Unit::Count,
         "HTTP connections that ended in an error"
+    );
+}
+
+fn describe_last_known() {
+    describe_counter!(
+        "muster_rosters_served_total",
+        Unit::Count,
+        "Rosters that clients asked for and got, by source: the app, its last answer in memory (cache), the last known one (stale), none in its place (empty)"
+    );
+    describe_histogram!(
+        "muster_roster_age_seconds",
+        Unit::Seconds,
+        "How long ago the app told or confirmed a last known roster that was given to a client"
+    );
+    describe_gauge!(
+        "muster_rosters_owed",
+        Unit::Count,
+        "Users who see something else than the app's answer until it answers, by vhost"
+    );
+    describe_counter!(
+        "muster_roster_recoveries_total",
+        Unit::Count,
+        "Attempts to get a roster that the app owes, by outcome"
+    );
+    describe_counter!(
+        "muster_rosters_kept_total",
+        Unit::Count,
+        "Last known rosters, by what became of them: kept, evicted, too_large, forgotten, dropped (too many wait), failed, unread"
+    );
+    describe_counter!(
+        "muster_rosters_unreadable_total",
+        Unit::Count,
+        "Last known rosters that were dropped because they could not be read, by reason"
+    );
+    describe_gauge!(
+        "muster_store_rosters_bytes",
+        Unit::Bytes,
+        "Last known rosters in the store, of limits.storage.rosters_bytes"
     );
 }
 

@@ -43,6 +43,7 @@ mod sasl;
 mod sasl_plus;
 mod server_iq;
 mod services;
+mod stale;
 mod stamping;
 mod stream;
 mod tidy;

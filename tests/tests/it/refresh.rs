@@ -338,3 +338,35 @@ async fn a_full_batch_is_answered() {
     assert_eq!(Summary::of(&summary), Summary::new("ok", 10_000, 0));
     assert_eq!(pushed(&mut john, 1).await.len(), 1);
 }
+
+/// The user whom a fetch was for has left and come again meanwhile: what the
+/// new session was shown is not compared with what the old one had.
+#[tokio::test]
+async fn a_fetch_that_outlives_its_session_is_pushed_to_nobody() {
+    let stage = Stage::shared().await;
+    let user = stage.user("john");
+    stage.contacts("john", json!({"old": {}}));
+    let john = stage.online("john").await;
+    stage.contacts("john", json!({"late": {}}));
+    let gate = stage.app.hold(&user);
+    let session = async {
+        stage.app.wait_for_requests(&user, 2).await;
+        john.leave().await;
+        stage.until_offline("john").await;
+        stage.app.hold_no_more(&user);
+        stage.contacts("john", json!({"new": {}}));
+        let mut john = stage.online("john").await;
+        assert_eq!(
+            items(&john.roster().await),
+            [format!("{} both", stage.jid("new"))]
+        );
+        gate.open();
+        john
+    };
+    let (_, mut john) = tokio::join!(stage.refreshed(&["john"]), session);
+    assert_eq!(stray(&john.settle().await), 0);
+    assert_eq!(
+        items(&john.roster().await),
+        [format!("{} both", stage.jid("new"))]
+    );
+}

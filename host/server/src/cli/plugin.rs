@@ -141,7 +141,11 @@ impl Wanted {
 }
 
 /// Loads the plugin as a virtual host would, and lets it go. No request leaves the machine.
-async fn load(candidate: Candidate, verification: Verification, stubs: Stubs) -> Result<(), LoadError> {
+async fn load(
+    candidate: Candidate,
+    verification: Verification,
+    stubs: Stubs,
+) -> Result<(), LoadError> {
     let engine = Engine::new(&EngineConfig {
         compiler: compiler::child(),
         ..EngineConfig::default()

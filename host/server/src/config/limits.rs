@@ -173,6 +173,10 @@ pub struct BoshLimits {
 pub struct RefreshLimits {
     /// Fetches that run at the same time for one virtual host. Default 64.
     pub concurrency: usize,
+    /// Of those, for users whose roster the app still owes after a failure. Default 16.
+    pub recovery_concurrency: usize,
+    /// Longest pause between attempts to get what the app owes. Default 10 s.
+    pub recovery_interval: Duration,
 }
 
 /// Less than this is not enough for a component to start.
@@ -330,8 +334,12 @@ impl BoshLimits {
 
 impl RefreshLimits {
     fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
         Self {
-            concurrency: section.value("concurrency", Self::default().concurrency),
+            concurrency: section.value("concurrency", default.concurrency),
+            recovery_concurrency: section
+                .value("recovery_concurrency", default.recovery_concurrency),
+            recovery_interval: section.value("recovery_interval", default.recovery_interval),
         }
     }
 }
@@ -436,6 +444,10 @@ impl Default for BoshLimits {
 
 impl Default for RefreshLimits {
     fn default() -> Self {
-        Self { concurrency: 64 }
+        Self {
+            concurrency: 64,
+            recovery_concurrency: 16,
+            recovery_interval: Duration::from_secs(10),
+        }
     }
 }

@@ -50,7 +50,7 @@ pub use plugin_limits::PluginLimits;
 pub use storage::{Storage, StorageLimits};
 pub use tls::HostTls;
 pub use token_keys::{KeyFault, KeySource, TokenAlgorithm, TokenKey, TokenKeys};
-pub use virtual_host::{PluginSource, Roster, VirtualHost};
+pub use virtual_host::{OnBackendFailure, PluginSource, Roster, VirtualHost};
 pub use web::{Origins, Web};
 
 use reader::Document;

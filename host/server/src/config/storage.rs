@@ -44,9 +44,14 @@ pub struct StorageLimits {
     pub private_bytes: usize,
     /// Addresses that one user blocks (XEP-0191). Default 1,000.
     pub blocklist_entries: usize,
-    /// Bytes of all that is kept for all users. Default 4 GiB. The file is larger by what the
+    /// Bytes of all that is kept for all users, rosters aside. Default 4 GiB. The file is larger by what the
     /// tables need around it.
     pub total_bytes: usize,
+    /// Bytes of the last known rosters of all users, beside `total_bytes`. Default 1 GiB. Those
+    /// that the app told or confirmed longest ago make room.
+    pub rosters_bytes: usize,
+    /// Rosters that wait to be written. Default 10,000; more are not kept this time.
+    pub rosters_waiting: usize,
     /// Bytes of the file that are kept in memory. Default 16 MiB.
     pub cache_bytes: usize,
 }
@@ -59,9 +64,10 @@ impl StorageLimits {
             size("offline_bytes", default.offline_bytes),
             size("vcard_bytes", default.vcard_bytes),
         );
-        let (private_bytes, total_bytes, cache_bytes) = (
+        let (private_bytes, total_bytes, rosters_bytes, cache_bytes) = (
             size("private_bytes", default.private_bytes),
             size("total_bytes", default.total_bytes),
+            size("rosters_bytes", default.rosters_bytes),
             size("cache_bytes", default.cache_bytes),
         );
         Self {
@@ -71,6 +77,8 @@ impl StorageLimits {
             private_bytes,
             blocklist_entries: section.value("blocklist_entries", default.blocklist_entries),
             total_bytes,
+            rosters_bytes,
+            rosters_waiting: section.value("rosters_waiting", default.rosters_waiting),
             cache_bytes,
         }
     }
@@ -85,6 +93,8 @@ impl Default for StorageLimits {
             private_bytes: 256 * KIB,
             blocklist_entries: 1_000,
             total_bytes: 4 * 1024 * MIB,
+            rosters_bytes: 1024 * MIB,
+            rosters_waiting: 10_000,
             cache_bytes: 16 * MIB,
         }
     }

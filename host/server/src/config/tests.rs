@@ -64,7 +64,10 @@ fn the_smallest_configuration_has_the_documented_defaults() {
     assert_eq!(config.virtual_hosts[0].domain.as_str(), "example.test");
     assert!(matches!(config.virtual_hosts[0].auth, Auth::Any));
     assert!(config.virtual_hosts[0].offline_messages);
-    assert_eq!(config.virtual_hosts[0].roster.plugin, PluginSource::Builtin);
+    let roster = &config.virtual_hosts[0].roster;
+    assert_eq!(roster.plugin, PluginSource::Builtin);
+    assert_eq!(roster.on_backend_failure, OnBackendFailure::Stale);
+    assert_eq!(roster.stale_after, std::time::Duration::from_secs(2));
     assert!(config.warnings.is_empty());
 }
 
@@ -155,6 +158,13 @@ auth.kind = "statc"
 fn each_rule_has_its_words() {
     let beyond = "xmpp = { require_tls = false, listen = [\"192.0.2.1:5222\"] }";
     let cases = [
+        (
+            with(
+                URL,
+                &format!("{URL}\nroster.on_backend_failure = \"stael\""),
+            ),
+            "8:29: error: virtual_host[0].roster.on_backend_failure: \"stael\" is not one of \"stale\", \"reject\", \"empty\"\n    help: did you mean \"stale\"?",
+        ),
         (
             with(TLS, ""),
             "4:1: error: virtual_host[0].tls: xmpp.require_tls is true, and example.test has no certificate: nobody could log in\n    help: add certificate = \"…\" and key = \"…\" to [virtual_host.tls]; `muster cert self-signed example.test` makes a pair for development; without TLS only loopback is served: require_tls = false",

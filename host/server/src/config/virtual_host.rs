@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use jid::DomainPart;
 use muster_contract::UrlTemplate;
@@ -23,6 +24,9 @@ use super::plugin::HostPlugin;
 use super::reader::{Located, Section};
 use super::tls::{Demand, HostTls};
 use super::web::Web;
+
+/// Long enough for an app that is busy, and shorter than clients wait for an answer.
+const STALE_AFTER: Duration = Duration::from_secs(2);
 
 /// One XMPP domain.
 #[derive(Debug)]
@@ -62,6 +66,28 @@ pub struct Roster {
     /// Whether the *name* in `http_roster_url` may resolve to a loopback or private address. An
     /// address written out, and `localhost`, need no permission. Default false.
     pub allow_private_addresses: bool,
+    /// What a user sees whose roster the app fails to tell. Default `stale`.
+    pub on_backend_failure: OnBackendFailure,
+    /// How long a roster get waits for the app before the last known roster is the answer.
+    /// Default 2 s.
+    pub stale_after: Duration,
+}
+
+/// What a user sees whose roster the app fails to tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnBackendFailure {
+    /// The last known roster; without one, as [`Reject`](Self::Reject). Rosters are kept in
+    /// `[storage]` for it.
+    Stale,
+    /// An error for the request. Nothing is kept.
+    Reject,
+    /// A roster without contacts. Nothing is kept.
+    Empty,
+}
+
+impl OnBackendFailure {
+    const NAMES: [&'static str; 3] = ["stale", "reject", "empty"];
+    const ALL: [Self; 3] = [Self::Stale, Self::Reject, Self::Empty];
 }
 
 /// Where a plugin comes from.
@@ -183,6 +209,14 @@ impl Roster {
             plugin: plugin?,
             http_roster_url: url?.value,
             allow_private_addresses: section.value("allow_private_addresses", false),
+            on_backend_failure: section
+                .word(
+                    "on_backend_failure",
+                    &OnBackendFailure::NAMES,
+                    &OnBackendFailure::ALL,
+                )
+                .unwrap_or(OnBackendFailure::Stale),
+            stale_after: section.value("stale_after", STALE_AFTER),
         })
     }
 }

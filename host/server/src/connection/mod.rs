@@ -35,7 +35,7 @@ use crate::admission::Slot;
 use crate::limit::Limit;
 use crate::mailbox::{Inbox, Mail};
 use crate::resumption::Reply;
-use crate::rosters::SourceError;
+use crate::rosters::{Obtained, SourceError};
 use crate::services::Services;
 use crate::store::{StoreError, Waiting};
 use crate::telemetry;
@@ -77,7 +77,7 @@ enum Answer {
         resource: ResourcePart,
     },
     Roster {
-        loaded: Result<(), SourceError>,
+        loaded: Result<Obtained, SourceError>,
         then: Then,
     },
     /// A message that nobody was there to take.

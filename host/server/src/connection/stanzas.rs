@@ -15,7 +15,7 @@ use super::bound::Bound;
 use super::{Answer, Connection, Then};
 use crate::presence::Presences;
 use crate::requests::{self, Asker};
-use crate::rosters::SourceError;
+use crate::rosters::{Obtained, SourceError};
 use crate::router::Delivery;
 
 impl Connection {
@@ -39,29 +39,25 @@ impl Connection {
         let Some(bound) = &self.bound else { return };
         let user = Arc::clone(bound.registration.user());
         if user.snapshot().is_some() {
-            return self.proceed(Ok(()), then);
+            return self.proceed(Ok(Obtained::There), then);
         }
         let rosters = Arc::clone(&self.services.rosters);
         self.pending = Some(Box::pin(async move {
             Answer::Roster {
-                loaded: rosters.load(&user).await,
+                loaded: rosters.load(&user).await.map(|()| Obtained::Asked),
                 then,
             }
         }));
     }
 
-    pub(super) fn proceed(&mut self, loaded: Result<(), SourceError>, then: Then) {
+    pub(super) fn proceed(&mut self, loaded: Result<Obtained, SourceError>, then: Then) {
         let Some(bound) = &self.bound else { return };
         match then {
             Then::Get { id, known } => {
                 let user = bound.registration.user();
-                self.services.rosters.answer_get(
-                    user,
-                    bound.registration.id(),
-                    id,
-                    known,
-                    loaded.err(),
-                );
+                self.services
+                    .rosters
+                    .answer_get(user, bound.registration.id(), id, known, loaded);
             }
             Then::Presence(presence) => self.presence(presence),
         }

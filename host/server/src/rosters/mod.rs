@@ -2,12 +2,20 @@
 //! pushed (RFC 6121, section 2).
 //!
 //! Owns the snapshots and the critical section in which a resource becomes
-//! interested. Gets contacts from [`source`], speaks to clients through the
-//! mailboxes in `Sessions`. Lock order: a user's fetch turn, then that user's
-//! state, then a leaf lock of `Sessions`; never two users' states at once.
+//! interested. Gets contacts from [`source`], has them kept by [`keeper`] and
+//! shows those of [`kept`] while the app fails ([`first`]), speaks to clients
+//! through the mailboxes in `Sessions`. Lock order: a user's fetch turn, then
+//! the table of users, then that user's state, then a leaf lock of `Sessions`;
+//! never two users' states at once.
 
 mod exchange;
+mod fallback;
+mod first;
 mod flight;
+mod keeper;
+mod kept;
+mod outage;
+mod recovery;
 mod refresh;
 mod source;
 mod user;
@@ -19,34 +27,90 @@ use muster_xmpp::presence::turns;
 use muster_xmpp::roster::{ChangeCounts, Snapshot, diff};
 use muster_xmpp::{BareJid, DomainPart};
 use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 pub(crate) use self::exchange::Watcher;
+use self::fallback::Reach;
 use self::flight::{Boarding, Landed, Turn};
+pub(crate) use self::keeper::Keeper;
+use self::kept::{Due, KeptRoster, Seen, Validator};
 pub(crate) use self::refresh::{RefreshCall, RefreshTerms};
 use self::source::Answer;
 pub(crate) use self::source::{Source, SourceError};
+use self::user::Standing;
 pub(crate) use self::user::User;
+use crate::config::OnBackendFailure;
 use crate::mailbox::Mail;
 use crate::sessions::{Resource, SessionId, Sessions};
+
+/// How there came to be a roster for a client that asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Obtained {
+    /// The app was asked for it.
+    Asked,
+    /// It was there.
+    There,
+}
 
 /// The rosters of the process.
 pub(crate) struct Rosters {
     sessions: Arc<Sessions>,
     sources: HashMap<DomainPart, Arc<Source>>,
-    /// Users with a bound resource. Taken for a lookup; before `Sessions`' locks.
+    /// Users with a bound resource. Taken for a lookup, or to take one out;
+    /// before a user's state and before `Sessions`' locks.
     users: Mutex<HashMap<Box<str>, Arc<User>>>,
+    keeper: Arc<Keeper>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
 }
 
 impl Rosters {
-    /// Rosters from `sources`, for the resources in `sessions`.
+    /// Rosters from `sources`, for the resources in `sessions`. What outlives
+    /// a call is among `tasks`, and ends with `stop`.
     pub(crate) fn new(
         sessions: Arc<Sessions>,
         sources: HashMap<DomainPart, Arc<Source>>,
+        keeper: Keeper,
+        tasks: TaskTracker,
+        stop: CancellationToken,
     ) -> Rosters {
         Rosters {
             sessions,
             sources,
             users: Mutex::default(),
+            keeper: Arc::new(keeper),
+            tasks,
+            stop,
+        }
+    }
+
+    /// Starts what runs beside the sessions: the writing of rosters, and the
+    /// asking for what the app owes.
+    pub(crate) fn start(self: &Arc<Self>) {
+        let keeping = |source: &&Arc<Source>| source.policy == OnBackendFailure::Stale;
+        let domains = self.sources.iter().filter(|(_, source)| keeping(source));
+        let domains = domains.map(|(domain, _)| domain.as_str().into()).collect();
+        let keeper = Arc::clone(&self.keeper);
+        self.tasks.spawn(keeper.run(domains, self.stop.clone()));
+        for source in self.sources.values() {
+            let (rosters, source) = (Arc::clone(self), Arc::clone(source));
+            self.tasks
+                .spawn(recovery::run(rosters, source, self.stop.clone()));
+        }
+    }
+
+    /// Writes what is still to be kept, when everything else has ended.
+    pub(crate) async fn flush(&self) {
+        // What cannot be written now is written after the next fetch.
+        let _ = self.keeper.flush().await;
+    }
+
+    /// The app of `domain` has been heard of, as when it asks for a refresh:
+    /// who is owed a roster is asked for soon.
+    pub(crate) fn app_was_heard(&self, domain: &DomainPart) {
+        if let Some(source) = self.sources.get(domain) {
+            source.outage.may_be_over();
         }
     }
 
@@ -64,8 +128,13 @@ impl Rosters {
     /// Forgets the user when no resource is bound any more.
     pub(crate) fn leave(&self, account: &str) {
         let mut users = self.users.lock();
-        if !self.sessions.is_online(account) {
-            users.remove(account);
+        if !self.sessions.is_online(account)
+            && let Some(user) = users.remove(account)
+        {
+            // Before anybody can enter again, so that nothing is pushed to a
+            // session that knows nothing of it.
+            user.state().gone = true;
+            user.source.outage.settle(account);
         }
     }
 
@@ -77,7 +146,8 @@ impl Rosters {
     /// Answers a roster get once the roster was asked for: the answer goes into
     /// the resource's mailbox, in the same critical section that makes it
     /// interested, so that no push is lost or comes before it. `known` is the
-    /// version that the client holds, `failed` why there is no roster.
+    /// version that the client holds, `obtained` how there came to be a roster,
+    /// or why there is none.
     ///
     /// A client whose get failed is interested all the same: it gets the
     /// contacts pushed as soon as the app answers again.
@@ -87,42 +157,31 @@ impl Rosters {
         session: SessionId,
         id: String,
         known: Option<String>,
-        failed: Option<SourceError>,
+        obtained: Result<Obtained, SourceError>,
     ) {
         let state = user.state();
+        let mail = match &state.snapshot {
+            Some(snapshot) => {
+                served(state.standing, obtained.ok());
+                Mail::Roster {
+                    id,
+                    known,
+                    snapshot: Arc::clone(snapshot),
+                }
+            }
+            None => Mail::RosterFailed {
+                id,
+                error: obtained
+                    .err()
+                    .unwrap_or(SourceError::ShuttingDown)
+                    .stanza_error(),
+            },
+        };
         self.sessions
             .change(user.account.as_str(), session, |resource| {
                 resource.interested = true;
-                let mail = match &state.snapshot {
-                    Some(snapshot) => Mail::Roster {
-                        id,
-                        known,
-                        snapshot: Arc::clone(snapshot),
-                    },
-                    None => Mail::RosterFailed {
-                        id,
-                        error: failed.unwrap_or(SourceError::ShuttingDown).stanza_error(),
-                    },
-                };
                 resource.mailbox.send(mail);
             });
-    }
-
-    /// Sees to it that the user's roster is known; concurrent callers share
-    /// one fetch.
-    ///
-    /// # Errors
-    /// Why the fetch failed.
-    pub(crate) async fn load(&self, user: &User) -> Result<(), SourceError> {
-        let arrival = user.flights.arrive();
-        if user.state().snapshot.is_some() {
-            return Ok(());
-        }
-        match user.flights.join(arrival).await {
-            Boarding::Served(landed) => landed.map(drop),
-            Boarding::Turn(_) if user.state().snapshot.is_some() => Ok(()),
-            Boarding::Turn(turn) => self.fetch(user, turn).await.map(drop),
-        }
     }
 
     /// Fetches the user's roster again, with a fetch that starts after this
@@ -141,27 +200,79 @@ impl Rosters {
     async fn fetch(&self, user: &User, turn: Turn<'_>) -> Landed {
         let known = {
             let state = user.state();
-            state.snapshot.as_ref().and(state.validator.clone())
+            let snapshot = state.snapshot.as_ref();
+            snapshot.and_then(|_| user.source.known(&state.validator))
         };
-        let landed = match user.source.fetch(&user.account, known.as_deref()).await {
-            Ok(Answer::Unchanged) => Ok(ChangeCounts::default()),
-            Ok(Answer::Roster {
-                snapshot,
-                validator,
-            }) => Ok(self.put(user, snapshot, validator)),
-            Err(error) => {
-                tracing::warn!(user = %user.account, %error, "the roster could not be fetched");
-                Err(error)
-            }
-        };
+        let fetched = user.source.fetch(&user.account, known.as_deref()).await;
+        let landed = self.land(user, fetched);
         turn.end(landed.clone());
         landed
     }
 
+    /// Takes what a fetch came to. Called by the holder of the fetch turn.
+    fn land(&self, user: &User, fetched: Result<Answer, SourceError>) -> Landed {
+        match fetched {
+            Ok(Answer::Unchanged) => {
+                user.state().standing = Standing::App;
+                self.keep(user);
+                Ok(ChangeCounts::default())
+            }
+            Ok(Answer::Roster {
+                snapshot,
+                validator,
+            }) => {
+                let counts = self.put(user, snapshot, validator, Standing::App);
+                self.keep(user);
+                Ok(counts)
+            }
+            Err(error) => {
+                tracing::warn!(user = %user.account, %error, "the roster could not be fetched");
+                if error.reach() == Reach::NoSuchUser {
+                    self.keeper.forget(&user.account);
+                    user.state().kept = None;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Has the roster kept that the app has just told or confirmed.
+    fn keep(&self, user: &User) {
+        if user.source.policy != OnBackendFailure::Stale {
+            return;
+        }
+        let mut state = user.state();
+        let Some(snapshot) = state.snapshot.clone() else {
+            return;
+        };
+        if state.gone {
+            // A newer session of the user may have heard something newer.
+            return;
+        }
+        let roster = KeptRoster {
+            snapshot,
+            validator: state.validator.clone(),
+            seen: Seen::now(),
+        };
+        let mark = Some(roster.mark());
+        let left = match roster.due(state.kept) {
+            Due::Nothing => return,
+            Due::Seen => self.keeper.confirm(&user.account, roster.seen),
+            Due::Roster => self.keeper.keep(&user.account, roster),
+        };
+        // What was given up is tried again after the next fetch.
+        state.kept = mark.filter(|_| left);
+    }
+
     /// Puts a new snapshot in, pushes the changes to interested resources and
     /// exchanges presence with contacts who came into sight or went out of it.
-    fn put(&self, user: &User, new: Snapshot, validator: Option<Box<str>>) -> ChangeCounts {
-        let new = Arc::new(new);
+    fn put(
+        &self,
+        user: &User,
+        new: Arc<Snapshot>,
+        validator: Option<Validator>,
+        standing: Standing,
+    ) -> ChangeCounts {
         // Only the holder of the fetch turn, who calls this, puts one in.
         let old = user.snapshot().unwrap_or_default();
         let changes = diff(&old, &new);
@@ -170,11 +281,16 @@ impl Rosters {
         let mut state = user.state();
         state.snapshot = Some(Arc::clone(&new));
         state.validator = validator;
+        state.standing = standing;
+        if state.gone {
+            return ChangeCounts::of(&changes);
+        }
         if !changes.is_empty() {
             self.push(user, &old, &new);
             self.turn_sending(user, &turns, &partings);
         }
         drop(state);
+        user.tell_shown();
         self.turn_seeing(user, &turns, &partings);
         ChangeCounts::of(&changes)
     }
@@ -192,5 +308,19 @@ impl Rosters {
                 });
             }
         });
+    }
+}
+
+/// Counts a roster that a client is given.
+fn served(standing: Standing, obtained: Option<Obtained>) {
+    let source = match (standing, obtained) {
+        (Standing::App, Some(Obtained::There)) => "cache",
+        (Standing::App, _) => "app",
+        (Standing::Kept(_), _) => "stale",
+        (Standing::Empty, _) => "empty",
+    };
+    metrics::counter!("muster_rosters_served_total", "source" => source).increment(1);
+    if let Standing::Kept(seen) = standing {
+        metrics::histogram!("muster_roster_age_seconds").record(seen.age(Seen::now()));
     }
 }

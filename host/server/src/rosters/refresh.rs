@@ -61,6 +61,7 @@ impl RefreshCall {
     }
 
     async fn run(&self, usernames: Vec<String>) -> Vec<Outcome> {
+        self.rosters.app_was_heard(&self.domain);
         // Entries that name the same account share one fetch.
         let accounts: Vec<Option<BareJid>> = usernames
             .iter()

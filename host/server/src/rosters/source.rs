@@ -3,13 +3,19 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use muster_plugin::{FetchError, Fetched, Plugin};
 use muster_xmpp::BareJid;
 use muster_xmpp::error::{ErrorType, StanzaCondition, StanzaError};
 use muster_xmpp::roster::{Contact, RosterError, Snapshot, Subscription};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
+use super::fallback::Reach;
+use super::kept::{Origin, Validator};
+use super::outage::{Outage, Pace};
+use crate::config::{self, OnBackendFailure};
 use crate::limit::Limit;
 
 /// The roster source of one virtual host.
@@ -18,7 +24,16 @@ pub(crate) struct Source {
     /// Fetches of this virtual host that may run at once; further ones wait
     /// here, inside their callers' deadlines.
     permits: Semaphore,
-    max_contacts: usize,
+    pub(super) max_contacts: usize,
+    url: String,
+    domain: String,
+    /// What users see while the app fails.
+    pub(super) policy: OnBackendFailure,
+    /// How long they wait for the app, if there is a last known roster.
+    pub(super) stale_after: Duration,
+    /// Whether the app fails, and whom it owes a roster.
+    pub(super) outage: Outage,
+    pace: Pace,
 }
 
 impl fmt::Debug for Source {
@@ -67,21 +82,67 @@ pub(crate) enum Answer {
     /// A new one.
     Roster {
         /// The contacts.
-        snapshot: Snapshot,
+        snapshot: Arc<Snapshot>,
         /// What the app calls this version.
-        validator: Option<Box<str>>,
+        validator: Option<Validator>,
     },
 }
 
 impl Source {
-    /// `concurrency`: fetches that may run at once; `max_contacts`: how many
-    /// contacts a roster may have.
-    pub(crate) fn new(plugin: Arc<Plugin>, concurrency: usize, max_contacts: usize) -> Source {
+    /// The source of `host`, by its plugin.
+    pub(crate) fn new(
+        plugin: Arc<Plugin>,
+        host: &config::VirtualHost,
+        limits: &config::Limits,
+    ) -> Source {
+        let refresh = &limits.refresh;
         Source {
             plugin,
-            permits: Semaphore::new(concurrency),
-            max_contacts,
+            permits: Semaphore::new(refresh.concurrency),
+            max_contacts: limits.backend.contacts,
+            url: host.roster.http_roster_url.clone(),
+            domain: host.domain.to_string(),
+            policy: host.roster.on_backend_failure,
+            stale_after: host.roster.stale_after,
+            outage: Outage::new(refresh.recovery_interval),
+            pace: Pace::new(refresh.recovery_concurrency, refresh.recovery_interval),
         }
+    }
+
+    /// How the app is asked for what it owes.
+    pub(super) fn pace(&self) -> Pace {
+        self.pace
+    }
+
+    /// Changes whenever the app is known to answer again.
+    pub(super) fn returns(&self) -> watch::Receiver<u64> {
+        self.plugin.returns()
+    }
+
+    /// The validator, if it was heard through this source: then the app may be
+    /// asked whether it still holds.
+    pub(super) fn known(&self, validator: &Option<Validator>) -> Option<Arc<str>> {
+        let own = validator.as_ref();
+        let own = own.filter(|it| it.origin == self.origin());
+        own.map(|validator| Arc::clone(&validator.text))
+    }
+
+    /// What this source is at the moment. A build of other bytes may read the
+    /// same document otherwise.
+    fn origin(&self) -> Origin {
+        let digest = self.plugin.digest();
+        let hash = Sha256::new().chain_update(digest.as_bytes());
+        let hash = hash.chain_update(&self.url).finalize();
+        let mut origin = [0; 8];
+        let pairs = origin.iter_mut().zip(hash);
+        pairs.for_each(|(to, from)| *to = from);
+        Origin(origin)
+    }
+
+    /// Brings the metric of who is owed a roster up to date.
+    pub(super) fn tell_owed(&self) {
+        let owed = self.outage.owed() as f64;
+        metrics::gauge!("muster_rosters_owed", "vhost" => self.domain.clone()).set(owed);
     }
 
     /// Asks the app, through the plugin, for the contacts of `account`.
@@ -94,7 +155,20 @@ impl Source {
         account: &BareJid,
         known: Option<&str>,
     ) -> Result<Answer, SourceError> {
+        let answer = self.ask(account, known).await;
+        match answer.as_ref().map_err(SourceError::reach) {
+            Ok(_) | Err(Reach::NoSuchUser) => self.outage.is_over(),
+            Err(Reach::App) => self.outage.failed(Instant::now()),
+            Err(Reach::NotAsked | Reach::Ending) => {}
+        }
+        answer
+    }
+
+    async fn ask(&self, account: &BareJid, known: Option<&str>) -> Result<Answer, SourceError> {
         let _permit = self.permit().await?;
+        // Before the call: should the build change meanwhile, the next fetch
+        // finds another origin and asks for the whole list.
+        let origin = self.origin();
         let username = account.node().map_or("", |node| node.as_str());
         match self.plugin.fetch(username, known).await? {
             Fetched::Unchanged if known.is_some() => Ok(Answer::Unchanged),
@@ -117,8 +191,11 @@ impl Source {
                     tracing::warn!(user = %account, left_out, "entries of the app's answer are not contacts and were left out");
                 }
                 Ok(Answer::Roster {
-                    snapshot,
-                    validator: validator.map(String::into_boxed_str),
+                    snapshot: Arc::new(snapshot),
+                    validator: validator.map(|text| Validator {
+                        text: text.into(),
+                        origin,
+                    }),
                 })
             }
         }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use muster_xmpp::BareJid;
 use muster_xmpp::roster::Snapshot;
 use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Notify;
 
 use super::flight::Flights;
+use super::kept::{Mark, Seen, Validator};
 use super::source::Source;
 
 /// A user with at least one bound resource.
@@ -26,15 +28,36 @@ pub(crate) struct User {
     /// Under it only the leaf locks of `Sessions` are taken, never another
     /// user's state, and nothing is awaited.
     state: Mutex<State>,
+    /// There is a snapshot where there was none.
+    shown: Notify,
 }
 
 /// The roster as far as it is known.
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    /// `None` until a fetch succeeded.
+    /// `None` until a fetch succeeded, or something stands in for its result.
     pub(crate) snapshot: Option<Arc<Snapshot>>,
+    /// What the snapshot is.
+    pub(super) standing: Standing,
     /// What the app calls the snapshot's version.
-    pub(super) validator: Option<Box<str>>,
+    pub(super) validator: Option<Validator>,
+    /// What is kept of it on the disk, as far as is known.
+    pub(super) kept: Option<Mark>,
+    /// The last resource is gone, and this is no longer the user's state: a
+    /// fetch that is still under way has nobody to push to.
+    pub(super) gone: bool,
+}
+
+/// What a snapshot is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// The app's last word, as far as this process has asked.
+    #[default]
+    App,
+    /// The last known roster, since the app did not answer.
+    Kept(Seen),
+    /// Nobody, since the app did not answer.
+    Empty,
 }
 
 impl User {
@@ -46,6 +69,7 @@ impl User {
             flights: Flights::default(),
             offline_turn: Arc::default(),
             state: Mutex::default(),
+            shown: Notify::new(),
         }
     }
 
@@ -59,6 +83,21 @@ impl User {
         Arc::clone(&self.offline_turn)
     }
 
+    /// Waits until there is a roster to be shown.
+    pub(super) async fn shown(&self) {
+        let mut shown = std::pin::pin!(self.shown.notified());
+        // Before the look, so that nothing comes in between.
+        shown.as_mut().enable();
+        if self.state().snapshot.is_none() {
+            shown.await;
+        }
+    }
+
+    /// There is one.
+    pub(super) fn tell_shown(&self) {
+        self.shown.notify_waiters();
+    }
+
     /// The roster, if it is known.
     pub(crate) fn snapshot(&self) -> Option<Arc<Snapshot>> {
         self.state().snapshot.clone()
@@ -66,6 +105,11 @@ impl User {
 }
 
 impl State {
+    /// Whether the app has told the roster.
+    pub(super) fn is_confirmed(&self) -> bool {
+        self.snapshot.is_some() && self.standing == Standing::App
+    }
+
     /// Whether the roster lets `contact` see the user.
     pub(crate) fn sends_to(&self, contact: &str) -> bool {
         self.snapshot

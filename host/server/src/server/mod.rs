@@ -171,6 +171,7 @@ impl Server {
         for host in self.services.hosts.iter() {
             host.plugin.shutdown(PLUGIN_DRAIN).await;
         }
+        self.services.rosters.flush().await;
         self.services.store.close().await;
         drained
     }

@@ -21,7 +21,7 @@ use crate::mailbox::MailboxLimits;
 use crate::offline::Offline;
 use crate::presence::Presences;
 use crate::resumption::{ResumptionLimits, Resumptions};
-use crate::rosters::{RefreshTerms, Rosters, Source};
+use crate::rosters::{Keeper, RefreshTerms, Rosters, Source};
 use crate::router::Router;
 use crate::services::Services;
 use crate::sessions::Sessions;
@@ -55,11 +55,7 @@ pub(super) async fn services(
         let limits = limits.of_host(&host);
         let plugin_file = Arc::new(plugins::load(&engine, &host, &limits).await?);
         let plugin = Arc::clone(plugin_file.plugin());
-        let source = Source::new(
-            Arc::clone(&plugin),
-            limits.refresh.concurrency,
-            limits.backend.contacts,
-        );
+        let source = Source::new(Arc::clone(&plugin), &host, &limits);
         let auth = Authenticator::new(host.auth, secret.clone(), limits.xmpp.login_token_bytes);
         let auth = auth.map_err(|source| StartError::AppTls {
             domain: host.domain.clone(),
@@ -93,7 +89,15 @@ pub(super) async fn services(
     };
     let hosts = Arc::new(Hosts::new(hosts));
     let sessions = Arc::new(Sessions::new(limits.xmpp.resources_per_user));
-    let rosters = Arc::new(Rosters::new(Arc::clone(&sessions), sources));
+    let stop = CancellationToken::new();
+    let rosters = Arc::new(Rosters::new(
+        Arc::clone(&sessions),
+        sources,
+        Keeper::new(store.clone(), limits.storage.rosters_waiting),
+        tasks.clone(),
+        stop.clone(),
+    ));
+    rosters.start();
     let router = Arc::new(Router::new(Arc::clone(&hosts), Arc::clone(&sessions)));
     let presences = Arc::new(Presences::new(
         Arc::clone(&sessions),
@@ -142,7 +146,7 @@ pub(super) async fn services(
             parked: limits.xmpp.parked_sessions,
         })),
         undelivered,
-        stop: CancellationToken::new(),
+        stop,
     })
 }
 

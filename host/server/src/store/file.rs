@@ -5,10 +5,13 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use redb::{Database, DatabaseError, ReadableDatabase as _, StorageError};
 
 use super::error::OpenError;
+use super::read;
 use super::tables::{FORMAT, FORMAT_VERSION, NUMBERS};
 use super::writer::Place;
 
@@ -19,7 +22,19 @@ pub(super) struct File {
     directory: PathBuf,
     path: PathBuf,
     cache_bytes: usize,
+    /// Whether the file was looked at for compaction: once in a process, since
+    /// one that cannot be compacted is to be used as it is.
+    looked_at: AtomicBool,
+    /// A smaller file is not worth a compaction.
+    pub(super) compact_from: u64,
 }
+
+/// A smaller file is not worth the time.
+const COMPACT_FROM: u64 = 64 * 1024 * 1024;
+
+/// What a compaction may have to move. It bounds the time that a start takes
+/// for it, since redb cannot break one off: 64 MiB take about a second.
+const COMPACT_AT_MOST: u64 = 64 * 1024 * 1024;
 
 impl File {
     pub(super) fn new(directory: &Path, cache_bytes: usize) -> File {
@@ -27,6 +42,8 @@ impl File {
             directory: directory.to_owned(),
             path: directory.join(FILE_NAME),
             cache_bytes,
+            looked_at: AtomicBool::new(false),
+            compact_from: COMPACT_FROM,
         }
     }
 }
@@ -37,12 +54,9 @@ impl Place for File {
         self.prepare()?;
         // A damaged file is an error or a panic, as redb's documentation says.
         let opened = catch_unwind(AssertUnwindSafe(|| {
-            let database = Database::builder()
-                .set_cache_size(self.cache_bytes)
-                .create(&self.path)
-                .map_err(|error| self.fault(error))?;
+            let database = self.database()?;
             self.check_format(&database)?;
-            Ok(database)
+            self.with_less_air(database)
         }));
         opened.unwrap_or_else(|_| Err(self.damaged("it cannot be read to its end".to_owned())))
     }
@@ -53,6 +67,44 @@ impl Place for File {
 }
 
 impl File {
+    fn database(&self) -> Result<Database, OpenError> {
+        let mut builder = Database::builder();
+        builder.set_cache_size(self.cache_bytes);
+        builder
+            .create(&self.path)
+            .map_err(|error| self.fault(error))
+    }
+
+    /// Gives back the room of what is gone, if that is most of the file. redb
+    /// needs the file for itself meanwhile, so it happens at the start only.
+    fn with_less_air(&self, mut database: Database) -> Result<Database, OpenError> {
+        let kept = read::kept_bytes(&database).unwrap_or_default();
+        let (file, kept) = (self.len().unwrap_or_default(), kept.total + kept.rosters);
+        if self.looked_at.swap(true, Ordering::Relaxed) || !self.is_mostly_air(file, kept) {
+            return Ok(database);
+        }
+        let start = Instant::now();
+        let compacted = database.compact();
+        let (after, took) = (self.len().unwrap_or_default(), start.elapsed());
+        match compacted {
+            Ok(_) => {
+                tracing::info!(before = file, after, ?took, "compacted the store's file");
+                Ok(database)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the store's file is not compacted, and used as it is");
+                drop(database);
+                self.database()
+            }
+        }
+    }
+
+    /// Whether a file of so many bytes, with so many bytes of users in it, is
+    /// worth a compaction that does not take long.
+    fn is_mostly_air(&self, file: u64, kept: u64) -> bool {
+        file >= self.compact_from && kept <= COMPACT_AT_MOST && kept < file / 4
+    }
+
     /// Creates the directory and the file, for this user only.
     fn prepare(&self) -> Result<(), OpenError> {
         let fault = |path: &Path, source: std::io::Error| match source.kind() {
@@ -87,8 +139,9 @@ impl File {
                 found,
                 known: FORMAT,
             }),
-            Some(_) => Ok(()),
-            None => write_format(database).map_err(|error| self.damaged(error.to_string())),
+            // A program that did not know all tables yet may have made it.
+            Some(_) if has_all_tables(database).unwrap_or(false) => Ok(()),
+            _ => write_format(database).map_err(|error| self.damaged(error.to_string())),
         }
     }
 
@@ -129,9 +182,18 @@ fn read_format(database: &Database) -> Result<Option<u64>, redb::Error> {
     }
 }
 
+/// How many tables [`write_format`] makes.
+const TABLES: usize = 10;
+
+fn has_all_tables(database: &Database) -> Result<bool, redb::Error> {
+    Ok(database.begin_read()?.list_tables()?.count() >= TABLES)
+}
+
 /// Every table is made here once, so that reading never finds one missing.
 fn write_format(database: &Database) -> Result<(), redb::Error> {
-    use super::tables::{ACCOUNTS, BLOCKED, MESSAGES, PRIVATE, STRANGERS, VCARDS, WAITING};
+    use super::tables::{
+        ACCOUNTS, BLOCKED, MESSAGES, PRIVATE, ROSTERS, ROSTERS_BY_AGE, STRANGERS, VCARDS, WAITING,
+    };
     let transaction = database.begin_write()?;
     transaction
         .open_table(NUMBERS)?
@@ -143,6 +205,29 @@ fn write_format(database: &Database) -> Result<(), redb::Error> {
     transaction.open_table(VCARDS)?;
     transaction.open_table(PRIVATE)?;
     transaction.open_table(BLOCKED)?;
+    transaction.open_table(ROSTERS)?;
+    transaction.open_table(ROSTERS_BY_AGE)?;
     transaction.commit()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_large_file_of_little_is_compacted() {
+        const MIB: u64 = 1024 * 1024;
+        for (file, kept, expected) in [
+            (63 * MIB, 0, false),
+            (64 * MIB, 0, true),
+            (64 * MIB, 16 * MIB - 1, true),
+            (64 * MIB, 16 * MIB, false),
+            (1024 * MIB, 64 * MIB, true),
+            (1024 * MIB, 65 * MIB, false),
+        ] {
+            let found = File::new(Path::new(""), 0).is_mostly_air(file, kept);
+            assert_eq!(found, expected, "{file} {kept}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! What has to outlive the process: messages for users who are offline, vCards,
-//! private data, blocklists, and which accounts there are. One redb file.
+//! private data, blocklists, which accounts there are, and the last known
+//! rosters. One redb file.
 //!
 //! Owns durability and the bounds of `[limits.storage]`; knows nothing of
 //! stanzas. Writes go through one thread that commits many at once; each is on
@@ -14,6 +15,7 @@ mod error;
 mod file;
 mod order;
 mod read;
+mod rosters;
 mod shared;
 mod tables;
 mod writer;
@@ -30,6 +32,7 @@ pub use self::error::{Bound, OpenError, StoreError};
 use self::file::File;
 use self::order::{Done, Order};
 pub use self::read::{MessageId, Waiting};
+pub(crate) use self::rosters::{RosterChange, RosterTally};
 use self::shared::Shared;
 use self::writer::{Job, Place, QUEUE, Writer};
 use crate::config::StorageLimits;
@@ -171,9 +174,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn remember(&self, account: &str) -> Result<(), StoreError> {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let now = now.unwrap_or_default().as_secs();
-        let account = account.into();
+        let (account, now) = (account.into(), now());
         self.change(Order::Remember { account, now }).await
     }
 
@@ -289,6 +290,54 @@ impl Store {
         self.change(Order::Forget { account }).await
     }
 
+    /// The account's last known roster, as `read` makes it of the time at which
+    /// the app told it, in seconds since 1970, and of the record. `read` runs on
+    /// a thread for blocking work.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) async fn roster<T: Send + 'static>(
+        &self,
+        account: &str,
+        read: impl FnOnce(u64, &[u8]) -> T + Send + 'static,
+    ) -> Result<Option<T>, StoreError> {
+        let account = account.to_owned();
+        self.read(move |transaction| rosters::read(transaction, &account, read))
+            .await
+    }
+
+    /// Changes last known rosters, all in one transaction. The older ones make
+    /// room for the newer.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is known to be changed then.
+    pub(crate) async fn change_rosters(
+        &self,
+        changes: Vec<RosterChange>,
+    ) -> Result<RosterTally, StoreError> {
+        self.tally(Order::Rosters(changes)).await
+    }
+
+    /// Takes out last known rosters of other domains than `domains`, `at_most`
+    /// so many; fewer are taken out if there are no more.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) async fn prune_rosters(
+        &self,
+        domains: Arc<[Box<str>]>,
+        at_most: usize,
+    ) -> Result<RosterTally, StoreError> {
+        self.tally(Order::PruneRosters { domains, at_most }).await
+    }
+
+    async fn tally(&self, order: Order) -> Result<RosterTally, StoreError> {
+        match self.write(order).await? {
+            Done::Rosters(tally) => Ok(tally),
+            _ => Ok(RosterTally::default()),
+        }
+    }
+
     async fn change(&self, order: Order) -> Result<(), StoreError> {
         self.write(order).await.map(drop)
     }
@@ -336,6 +385,13 @@ impl Store {
     }
 }
 
+/// Seconds since 1970, as far as the clock is right: a date to keep beside
+/// something, and nothing to wait by.
+pub(crate) fn now() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.unwrap_or_default().as_secs()
+}
+
 async fn in_time<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     let answer = tokio::time::timeout(PATIENCE, call).await;
     answer.unwrap_or(Err(StoreError::TimedOut))
@@ -343,3 +399,19 @@ async fn in_time<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Stores for the tests of who uses them.
+
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+
+    use super::Store;
+
+    /// A store on a disk that has no room while the flag says so.
+    pub(crate) fn on_a_disk(directory: &Path) -> (Store, Arc<AtomicBool>) {
+        super::tests::faults::on_a_disk(directory)
+    }
+}

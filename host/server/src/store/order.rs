@@ -4,10 +4,13 @@
 //! refused has changed nothing. Does not own the transaction, which many orders
 //! share.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use redb::{Error, ReadableTable as _, WriteTransaction};
 
 use super::error::Bound;
+use super::rosters::{self, RosterChange, RosterTally};
 use super::tables::{
     ACCOUNTS, BLOCKED, MESSAGES, NEXT_MESSAGE, NUMBERS, PRIVATE, STRANGERS, TOTAL_BYTES, VCARDS,
     WAITING,
@@ -53,6 +56,13 @@ pub(super) enum Order {
     },
     /// Take out everything of the account.
     Forget { account: Box<str> },
+    /// Change last known rosters.
+    Rosters(Vec<RosterChange>),
+    /// Take out last known rosters of other domains than these, so many at most.
+    PruneRosters {
+        domains: Arc<[Box<str>]>,
+        at_most: usize,
+    },
 }
 
 /// What became of an order.
@@ -64,6 +74,8 @@ pub(super) enum Done {
     Stranger,
     /// It would exceed a bound; nothing was changed.
     No(Bound),
+    /// So much of it was done.
+    Rosters(RosterTally),
 }
 
 impl Order {
@@ -95,6 +107,12 @@ impl Order {
             Self::Block { account, jids } => change.block(account, jids),
             Self::Unblock { account, jids } => change.unblock(account, jids.as_deref()),
             Self::Forget { account } => change.forget(account),
+            Self::Rosters(changes) => {
+                rosters::change(transaction, changes, limits.rosters_bytes).map(Done::Rosters)
+            }
+            Self::PruneRosters { domains, at_most } => {
+                rosters::prune(transaction, domains, *at_most).map(Done::Rosters)
+            }
         }
     }
 }
@@ -286,6 +304,10 @@ impl Change<'_> {
         self.count(bytes as u64, 0)?;
         self.transaction.open_table(ACCOUNTS)?.remove(account)?;
         self.transaction.open_table(STRANGERS)?.remove(account)?;
+        let roster = RosterChange::Forget {
+            account: account.into(),
+        };
+        rosters::change(self.transaction, &[roster], self.limits.rosters_bytes)?;
         Ok(Done::Yes)
     }
 

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use redb::{Database, Error, ReadTransaction, ReadableDatabase as _};
 
-use super::tables::{ACCOUNTS, BLOCKED, MESSAGES, NUMBERS, PRIVATE, TOTAL_BYTES, VCARDS, WAITING};
+use super::tables::{
+    ACCOUNTS, BLOCKED, MESSAGES, NUMBERS, PRIVATE, ROSTERS_BYTES, TOTAL_BYTES, VCARDS, WAITING,
+};
 
 /// Bytes of messages that are read at once.
 const BATCH_BYTES: usize = 64 * 1024;
@@ -81,9 +83,20 @@ pub(super) fn blocklist(
     Ok(list)
 }
 
-/// Bytes of everything that is kept for users.
-pub(super) fn total_bytes(database: &Database) -> Result<u64, Error> {
+/// Bytes that are kept for users.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Kept {
+    /// Everything but rosters.
+    pub(super) total: u64,
+    /// The last known rosters.
+    pub(super) rosters: u64,
+}
+
+pub(super) fn kept_bytes(database: &Database) -> Result<Kept, Error> {
     let numbers = database.begin_read()?.open_table(NUMBERS)?;
-    let total = numbers.get(TOTAL_BYTES)?;
-    Ok(total.map_or(0, |number| number.value()))
+    let number = |name| Ok::<_, Error>(numbers.get(name)?.map_or(0, |number| number.value()));
+    Ok(Kept {
+        total: number(TOTAL_BYTES)?,
+        rosters: number(ROSTERS_BYTES)?,
+    })
 }

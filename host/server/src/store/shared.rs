@@ -93,7 +93,7 @@ impl Shared {
             tracing::error!(
                 fault,
                 "the store is out of service: messages for offline users, vCards, private data \
-                 and blocklists are refused until it can be opened again"
+                 and blocklists are refused, and no last known roster is at hand, until it can be opened again"
             );
         }
     }

@@ -1,6 +1,7 @@
 //! The store against a model, across reopenings, at its bounds.
 
-mod faults;
+pub(super) mod faults;
+mod rosters;
 
 use std::collections::BTreeMap;
 

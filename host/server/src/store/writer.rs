@@ -129,8 +129,11 @@ impl Writer {
         let Some(database) = self.database() else {
             return;
         };
-        match catch_unwind(AssertUnwindSafe(|| read::total_bytes(&database))) {
-            Ok(Ok(bytes)) => metrics::gauge!("muster_store_kept_bytes").set(bytes as f64),
+        match catch_unwind(AssertUnwindSafe(|| read::kept_bytes(&database))) {
+            Ok(Ok(kept)) => {
+                metrics::gauge!("muster_store_kept_bytes").set(kept.total as f64);
+                metrics::gauge!("muster_store_rosters_bytes").set(kept.rosters as f64);
+            }
             Ok(Err(fault)) => self.shared.failed(&fault),
             Err(_) => self.shared.panicked(),
         }

@@ -190,18 +190,27 @@ impl Place for Flaky {
     }
 }
 
-#[tokio::test]
-async fn a_full_disk_refuses_and_recovers_by_itself() {
-    let directory = tempfile::tempdir().unwrap();
+/// A store on a disk that has no room while the flag says so.
+pub(in crate::store) fn on_a_disk(directory: &Path) -> (Store, Arc<AtomicBool>) {
     // Made in the ordinary way first.
-    open(directory.path()).close().await;
-    let path = directory.path().join("muster.redb");
+    drop(redb_file(directory));
     let full = Arc::new(AtomicBool::new(false));
     let disk = Flaky {
-        path,
+        path: directory.join("muster.redb"),
         full: Arc::clone(&full),
     };
     let store = Store::with(Box::new(disk), StorageLimits::default()).unwrap();
+    (store, full)
+}
+
+fn redb_file(directory: &Path) -> Database {
+    File::new(directory, 1 << 20).open().unwrap()
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_and_recovers_by_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, full) = on_a_disk(directory.path());
     keep(&store, JOHN, "before").await.unwrap();
 
     full.store(true, Ordering::SeqCst);

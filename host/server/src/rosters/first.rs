@@ -1,0 +1,157 @@
+//! The first roster of a user who came: what the app says, or what takes its
+//! place.
+//!
+//! Owns the waiting for it: with the last known roster at hand, nobody waits
+//! for the app for longer than `stale_after`, or at all once it is known to
+//! fail. A fetch that has begun goes on, and pushes the difference.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::time::timeout;
+
+use super::fallback::{Reach, Verdict, is_owed, verdict};
+use super::flight::{Arrival, Boarding, Turn};
+use super::kept::KeptRoster;
+use super::source::Answer;
+use super::user::Standing;
+use super::{Rosters, SourceError, User};
+use crate::config::OnBackendFailure;
+
+impl Rosters {
+    /// Sees to it that the user has a roster to be shown; concurrent callers
+    /// share one fetch.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) async fn load(self: &Arc<Self>, user: &Arc<User>) -> Result<(), SourceError> {
+        let arrival = user.flights.arrive();
+        if user.state().snapshot.is_some() {
+            return Ok(());
+        }
+        let mut flight = Box::pin(Arc::clone(self).first(Arc::clone(user), arrival));
+        tokio::select! {
+            biased;
+            landed = &mut flight => return landed,
+            () = user.shown() => {}
+        }
+        if !user.state().is_confirmed() {
+            // The app may still answer the request that it has.
+            let stop = self.stop.clone();
+            self.tasks
+                .spawn(async move { stop.run_until_cancelled(flight).await });
+        }
+        Ok(())
+    }
+
+    async fn first(self: Arc<Self>, user: Arc<User>, arrival: Arrival) -> Result<(), SourceError> {
+        let landed = match user.flights.join(arrival).await {
+            Boarding::Served(landed) => landed.map(drop),
+            Boarding::Turn(_) if user.state().snapshot.is_some() => Ok(()),
+            Boarding::Turn(turn) => self.fetch_first(&user, turn).await,
+        };
+        match user.state().snapshot {
+            Some(_) => Ok(()),
+            None => landed,
+        }
+    }
+
+    async fn fetch_first(&self, user: &Arc<User>, turn: Turn<'_>) -> Result<(), SourceError> {
+        let source = &user.source;
+        let kept = self.last_known(user).await;
+        let stand_in = verdict(source.policy, Reach::App, kept.is_some());
+        if stand_in != Verdict::Refuse && source.outage.is_known(Instant::now()) {
+            // Whoever is owed is asked for before long, this user too. The
+            // turn leaves no result: nothing was fetched.
+            self.stand_in(user, Reach::App, kept.as_deref());
+            return Ok(());
+        }
+        let fetched = self.fetch_while_waiting(user, kept.as_deref()).await;
+        let failed = fetched.as_ref().err().map(SourceError::reach);
+        let landed = self.land(user, fetched);
+        if let Some(reach) = failed {
+            self.stand_in(user, reach, kept.as_deref());
+        }
+        turn.end(landed.clone());
+        landed.map(drop)
+    }
+
+    /// A fetch; shows the last known roster if it takes long.
+    async fn fetch_while_waiting(
+        &self,
+        user: &User,
+        kept: Option<&KeptRoster>,
+    ) -> Result<Answer, SourceError> {
+        let source = &user.source;
+        let Some(kept) = kept else {
+            return source.fetch(&user.account, None).await;
+        };
+        let known = source.known(&kept.validator);
+        let mut fetch = std::pin::pin!(source.fetch(&user.account, known.as_deref()));
+        let fetched = match timeout(source.stale_after, &mut fetch).await {
+            Ok(fetched) => fetched,
+            Err(_) => {
+                tracing::info!(user = %user.account, "the app takes long");
+                source.outage.failed(Instant::now());
+                self.show_kept(user, kept);
+                fetch.await
+            }
+        };
+        match fetched {
+            // Confirmed, and perhaps shown to nobody yet.
+            Ok(Answer::Unchanged) => Ok(Answer::Roster {
+                snapshot: Arc::clone(&kept.snapshot),
+                validator: kept.validator.clone(),
+            }),
+            fetched => fetched,
+        }
+    }
+
+    /// What is kept for the user, if the operator wants it.
+    async fn last_known(&self, user: &User) -> Option<Arc<KeptRoster>> {
+        let source = &user.source;
+        if source.policy != OnBackendFailure::Stale {
+            return None;
+        }
+        let kept = self.keeper.last_known(&user.account, source.max_contacts);
+        let kept = kept.await?;
+        user.state().kept = Some(kept.mark());
+        Some(kept)
+    }
+
+    /// The first fetch failed: does what the operator wants then.
+    fn stand_in(&self, user: &User, reach: Reach, kept: Option<&KeptRoster>) {
+        let policy = user.source.policy;
+        if user.state().snapshot.is_none() {
+            match (verdict(policy, reach, kept.is_some()), kept) {
+                (Verdict::Kept, Some(kept)) => self.show_kept(user, kept),
+                (Verdict::Empty, _) => {
+                    tracing::info!(user = %user.account, "shows no contacts in the app's place");
+                    self.put(user, Arc::default(), None, Standing::Empty);
+                }
+                _ => {}
+            }
+        }
+        if is_owed(policy, reach) {
+            self.owe(user);
+        }
+    }
+
+    /// Shows the last known roster until the app tells another.
+    fn show_kept(&self, user: &User, kept: &KeptRoster) {
+        tracing::info!(
+            user = %user.account,
+            contacts = kept.snapshot.len(),
+            seen = kept.seen.0,
+            "shows the last known roster in the app's place"
+        );
+        let (snapshot, validator) = (Arc::clone(&kept.snapshot), kept.validator.clone());
+        self.put(user, snapshot, validator, Standing::Kept(kept.seen));
+    }
+
+    /// Goes on asking for the user's roster.
+    fn owe(&self, user: &User) {
+        user.source.outage.owe(user.account.as_str());
+        user.source.tell_owed();
+    }
+}
