@@ -56,22 +56,17 @@ impl Candidate {
     }
 
     /// Reads the regular file at `path`, at most `limit` bytes, and
-    /// `path.sig` beside it. Blocks, and hashes what it read.
+    /// `path.sig` beside it; if that cannot be read, or has more than 4 KiB,
+    /// there is no signature. Blocks, and hashes what it read.
     ///
     /// # Errors
     /// [`LoadError::Unreadable`] and [`LoadError::TooLarge`]; of a file that
     /// is too large nothing is read.
     pub fn read(path: &Path, limit: usize) -> Result<Self, LoadError> {
         let bytes = read_bounded(path, limit)?;
-        let signature = match read_bounded(&signature_path(path), SIGNATURE_BYTES) {
-            Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
-            Err(LoadError::Unreadable { source, .. })
-                if source.kind() == io::ErrorKind::NotFound =>
-            {
-                None
-            }
-            Err(error) => return Err(error),
-        };
+        // Whether it matters that there is none is not known here.
+        let signature = read_bounded(&signature_path(path), SIGNATURE_BYTES).ok();
+        let signature = signature.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         let source = CandidateSource::File(path.to_owned());
         Ok(Self::new(bytes.into(), source, signature))
     }

@@ -39,7 +39,7 @@ pub enum LoadError {
         found: Digest,
     },
     /// A signature is wanted, and there is none.
-    #[error("the component has no signature")]
+    #[error("the component has no readable signature beside it")]
     Unsigned,
     /// The file beside the component is no signature.
     #[error("the component's signature file {0}")]
@@ -51,7 +51,7 @@ pub enum LoadError {
     #[error("not WebAssembly")]
     NotWasm,
     /// A core module, where a component is needed.
-    #[error("a core WebAssembly module, not a component")]
+    #[error("a core WebAssembly module, not a component; build it for wasm32-wasip2")]
     CoreModule,
     /// It starts as a component does, and does not go on as one.
     #[error("the component is malformed: {0}")]
@@ -202,9 +202,7 @@ impl LoadError {
             Self::SignatureFormat(_) | Self::Untrusted => {
                 "sign these very bytes with a key of trusted_keys, and put the .sig file beside them"
             }
-            Self::NotWasm | Self::CoreModule => {
-                "build a component, for example with --target wasm32-wasip2"
-            }
+            Self::NotWasm | Self::CoreModule => "`muster plugin inspect` tells what a file is",
             Self::Contract { .. } => "build it against a version of wit/ that this Muster speaks",
             Self::Compile(_) => "build it without proposals that Muster does not know",
             Self::DeniedImport { .. } => {

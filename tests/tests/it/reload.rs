@@ -302,8 +302,9 @@ fn bomb(functions: u32, instructions: usize) -> Vec<u8> {
     for _ in 0..functions {
         number(u32::try_from(body.len()).expect("a short body"), &mut code);
         code.extend(&body);
-        types.push(0);
     }
+    let count = usize::try_from(functions).expect("a count");
+    types.extend(std::iter::repeat_n(0, count));
     let mut module = b"\0asm\x01\0\0\0".to_vec();
     section(1, &[1, 0x60, 0, 0], &mut module);
     section(3, &types, &mut module);

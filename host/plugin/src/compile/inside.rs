@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use muster_plugin_artifact::Artifact;
-use rustix::process::{Resource, Rlimit, nice, setrlimit};
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::engine::{self, EngineConfig};
 
@@ -22,8 +22,6 @@ const BROKEN: u8 = 74;
 /// How much more computing time than wall time the process may use: the
 /// parent's clock is meant to be first.
 const CPU_GRACE: Duration = Duration::from_secs(1);
-/// How much the priority is lowered: whoever logs in meanwhile goes first.
-const NICE: i32 = 5;
 
 /// The bounds of one compilation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,8 +121,6 @@ fn confine(order: CompileOrder) -> io::Result<()> {
         };
         setrlimit(resource, lowered)?;
     }
-    // Refused by some sandboxes, and nothing depends on it.
-    let _ = nice(NICE);
     Ok(())
 }
 

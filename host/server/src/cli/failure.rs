@@ -33,7 +33,7 @@ pub(super) enum Failure {
     #[error(transparent)]
     Config(#[from] LoadError),
     #[error("the server cannot start")]
-    Start(#[from] StartError),
+    Start(#[source] Box<StartError>),
     #[error("the demo app cannot start")]
     App(#[from] muster_demo::AppError),
     #[error("there is no free port on this machine")]
@@ -120,6 +120,9 @@ pub(super) enum Failure {
 impl Failure {
     /// The exit code.
     pub(super) fn code(&self) -> u8 {
+        if let Some(PluginError::Unreadable { .. }) = self.refused() {
+            return IO;
+        }
         match self {
             Self::Config(LoadError::Faults(_))
             | Self::TokenCharacters
@@ -138,11 +141,6 @@ impl Failure {
             | Self::NotTaken { .. }
             | Self::Certificate(_) => DATA,
             Self::Config(LoadError::Unreadable { .. })
-            | Self::Start(StartError::LoadPlugin {
-                source: PluginError::Unreadable { .. },
-                ..
-            })
-            | Self::Plugin(PluginError::Unreadable { .. })
             | Self::NoDirectory(_)
             | Self::UsersFile(_)
             | Self::ReadPassword(_)
@@ -177,10 +175,28 @@ impl Failure {
             told.push_str(&error.to_string());
             cause = error.source();
         }
-        if let Self::Plugin(refused) = self {
+        if let Some(refused) = self.refused() {
             told.push_str("; ");
             told.push_str(refused.remedy());
         }
         told
+    }
+
+    /// Why a plugin was not loaded, if that is what failed.
+    fn refused(&self) -> Option<&PluginError> {
+        match self {
+            Self::Plugin(refused) => Some(refused),
+            Self::Start(start) => match &**start {
+                StartError::LoadPlugin { source, .. } => Some(source),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        Self::Start(Box::new(error))
     }
 }

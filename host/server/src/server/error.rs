@@ -36,7 +36,7 @@ pub enum StartError {
         /// The virtual host.
         domain: DomainPart,
         /// Why.
-        source: AccessFault,
+        source: Box<AccessFault>,
     },
     /// TLS for asking the app about logins cannot be set up.
     #[error("TLS towards the app of {domain} cannot be set up")]

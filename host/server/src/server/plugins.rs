@@ -18,7 +18,7 @@ pub(super) async fn load(
     let egress = host.egress.policy();
     let egress = egress.map_err(|source| StartError::Access {
         domain: domain.clone(),
-        source,
+        source: Box::new(source),
     })?;
     let settings = Settings {
         name: domain.to_string(),
