@@ -159,11 +159,8 @@ fn each_rule_has_its_words() {
     let beyond = "xmpp = { require_tls = false, listen = [\"192.0.2.1:5222\"] }";
     let cases = [
         (
-            with(
-                URL,
-                &format!("{URL}\nroster.on_backend_failure = \"stael\""),
-            ),
-            "8:29: error: virtual_host[0].roster.on_backend_failure: \"stael\" is not one of \"stale\", \"reject\", \"empty\"\n    help: did you mean \"stale\"?",
+            with(URL, &format!("{URL}\nroster.on_backend_failure = \"stal\"")),
+            "8:29: error: virtual_host[0].roster.on_backend_failure: \"stal\" is not one of \"stale\", \"reject\", \"empty\"\n    help: did you mean \"stale\"?",
         ),
         (
             with(TLS, ""),
