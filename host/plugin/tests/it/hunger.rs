@@ -71,7 +71,6 @@ async fn alone() {
         assert_eq!(failed, Err(FetchError::Plugin(fault)), "{deed}");
     }
     let grown = status("VmHWM:").saturating_sub(before);
-    println!("grown by {} KiB", grown >> 10);
     assert!(
         grown <= MEMORY + MEMORY / 10,
         "grown by {} KiB",
