@@ -20,7 +20,7 @@ pub struct PluginLimits {
     pub memory_bytes: usize,
     /// Elements of all tables of one store. Default 100,000.
     pub table_elements: usize,
-    /// Live handles of one store: requests, bodies, streams, futures, … Default 10,000.
+    /// Live handles of one store: requests, bodies, streams, futures, … Default 2,000.
     pub handles: usize,
     /// Bytes that one call from the plugin into the host, or its answer to one, may carry.
     /// Default 8 MiB.
@@ -133,7 +133,7 @@ impl Default for PluginLimits {
             component_bytes: 64 * MIB,
             memory_bytes: 64 * MIB,
             table_elements: 100_000,
-            handles: 10_000,
+            handles: 2_000,
             host_call_bytes: 8 * MIB,
             turn: Duration::from_millis(100),
             handle_timeout: Duration::from_secs(60),
