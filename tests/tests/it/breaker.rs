@@ -20,7 +20,7 @@ struct Scene {
     domain: &'static str,
     app: App,
     muster: Muster,
-    _files: TempDir,
+    files: TempDir,
 }
 
 impl Scene {
@@ -40,7 +40,7 @@ impl Scene {
             domain,
             muster: Muster::start(&setup).await,
             app,
-            _files: files,
+            files,
         }
     }
 
@@ -125,6 +125,26 @@ async fn a_plugin_that_traps_on_every_call_is_left_alone() {
         "ready, degraded: circuit breakers open: 1\n"
     );
     john.leave().await;
+}
+
+/// The breaker does not wait for a probe to find out about another build.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plugin_that_is_mended_is_called_at_once() {
+    let breaker = format!("[limits.plugin.breaker]\n{PATIENT}");
+    let scene = Scene::new("mended.test", Some("trap"), &breaker).await;
+    let mut john = scene.bound("john").await;
+    for _ in 0..5 {
+        scene.roster_error("marie").await;
+    }
+    assert_eq!(scene.state("plugin:fetch").await, 1.0);
+    let file = scene.files.path().join("plugin.wasm");
+    std::fs::write(file, deed("honest")).expect("a file");
+    let reload = format!("/admin/plugins/{}/reload", scene.domain);
+    let reloaded = scene.ask("POST", &reload).await;
+    assert_eq!(reloaded.status, 200, "{}", reloaded.text());
+    assert_eq!(scene.state("plugin:fetch").await, 0.0);
+    // In the session that was there all the time.
+    john.roster().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -145,7 +145,10 @@ async fn hand_over(
         }
         Err(error) => {
             metrics::counter!("muster_admin_requests_total", "outcome" => "failed").increment(1);
-            tracing::warn!(vhost = %host.domain, %error, "the plugin failed to answer a request");
+            // That the breaker is open was told when it opened.
+            if !matches!(error, HandleError::CircuitOpen { .. }) {
+                tracing::warn!(vhost = %host.domain, %error, "the plugin failed to answer a request");
+            }
             refused(&error)
         }
     }

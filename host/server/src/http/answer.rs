@@ -51,7 +51,7 @@ pub(crate) fn unauthorized() -> Response {
 pub(crate) async fn not_found() -> Response {
     error(
         StatusCode::NOT_FOUND,
-        "no such path; Muster serves /roster_admin/refresh, /roster_admin/ping, /healthz, /readyz, /metrics and, unless they are switched off or elsewhere, /xmpp-websocket and /http-bind",
+        "no such path; Muster serves /roster_admin/refresh, /roster_admin/ping, /admin/plugins, /admin/backends, /healthz, /readyz, /metrics and, unless they are switched off or elsewhere, /xmpp-websocket and /http-bind",
     )
 }
 
