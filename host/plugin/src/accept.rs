@@ -3,6 +3,8 @@
 //! Everything that a plugin returns is bounded and cleaned here, whatever the
 //! plugin promised: one function a type, no state.
 
+use std::collections::HashSet;
+
 use muster_plugin_bindings::v0_1::exports::muster::roster::roster as guest;
 use muster_plugin_bindings::v0_1::muster::roster::types;
 
@@ -59,24 +61,13 @@ fn contact_list(
 /// `None` drops a contact that cannot be one.
 fn contact(contact: types::Contact, limits: &Limits, reached: &dyn Fn(Limit)) -> Option<Contact> {
     let jid = contact.jid;
-    if jid.is_empty() || jid.len() > JID_BYTES || !jid.chars().all(is_xml_char) {
+    if jid.is_empty() || jid.len() > JID_BYTES || !is_xml(&jid) {
         return None;
-    }
-    let mut groups: Vec<String> = Vec::new();
-    for group in contact.groups {
-        let group = clean(group, NAME_BYTES);
-        if groups.len() == limits.groups {
-            reached(Limit::Groups);
-            break;
-        }
-        if !group.is_empty() && !groups.contains(&group) {
-            groups.push(group);
-        }
     }
     Some(Contact {
         jid,
         name: contact.name.map(|name| clean(name, NAME_BYTES)),
-        groups,
+        groups: group_set(contact.groups, limits.groups, reached),
         subscription: match contact.subscription {
             types::Subscription::None => Subscription::None,
             types::Subscription::To => Subscription::To,
@@ -84,6 +75,26 @@ fn contact(contact: types::Contact, limits: &Limits, reached: &dyn Fn(Limit)) ->
             types::Subscription::Both => Subscription::Both,
         },
     })
+}
+
+/// At most `limit` groups, each clean, none empty, each once.
+fn group_set(mut groups: Vec<String>, limit: usize, reached: &dyn Fn(Limit)) -> Vec<String> {
+    for group in &mut groups {
+        *group = clean(std::mem::take(group), NAME_BYTES);
+    }
+    groups.retain(|group| !group.is_empty());
+    // The built-in plugin sorts them; then no comparison of all with all.
+    if !groups.is_sorted_by(|one, next| one < next) {
+        let mut seen = HashSet::with_capacity(groups.len());
+        let unique: Vec<bool> = groups.iter().map(|group| seen.insert(group)).collect();
+        let mut unique = unique.into_iter();
+        groups.retain(|_| unique.next().unwrap_or_default());
+    }
+    if groups.len() > limit {
+        reached(Limit::Groups);
+        groups.truncate(limit);
+    }
+    groups
 }
 
 fn fetch_error(error: types::FetchError) -> FetchError {
@@ -143,15 +154,18 @@ fn failure_to_guest(failure: Failure) -> types::Failure {
 /// The text without what XML cannot carry, cut at a character to at most
 /// `bytes` bytes.
 fn clean(mut text: String, bytes: usize) -> String {
-    if !text.chars().all(is_xml_char) {
+    if !is_xml(&text) {
         text.retain(is_xml_char);
     }
-    let mut end = text.len().min(bytes);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.truncate(end);
+    text.truncate(text.floor_char_boundary(bytes));
     text
+}
+
+/// Whether XML can carry every character of the text. Most texts have no byte
+/// of the few characters that it cannot: those are below U+0020, or U+FFFE and
+/// U+FFFF, which begin with EF.
+fn is_xml(text: &str) -> bool {
+    text.bytes().all(|b| b >= 0x20 && b != 0xEF) || text.chars().all(is_xml_char)
 }
 
 /// XML 1.0, production 2.

@@ -23,7 +23,8 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::capture_connection;
@@ -41,6 +42,10 @@ use crate::egress::{Admitted, Denial, EgressPolicy, Origin, redirect};
 use crate::limit::Limit;
 use crate::settings::Limits;
 use crate::telemetry::Meter;
+
+/// A document that is announced as no longer than this is read whole before
+/// the guest hears of the response: it is woken once, and reads once.
+const SHORT_BYTES: u64 = 64 << 10;
 
 /// The way out of one plugin.
 pub(crate) struct Outbound {
@@ -93,7 +98,10 @@ impl Outbound {
     }
 
     /// Sends one request of the guest.
-    async fn send(&self, request: Request<WasiBody>) -> Result<Response<WasiBody>, Error> {
+    pub(crate) async fn send(
+        &self,
+        request: Request<WasiBody>,
+    ) -> Result<Response<WasiBody>, Error> {
         let started = Instant::now();
         let deadline = tokio::time::Instant::now() + self.limits.request;
         let answer = tokio::time::timeout_at(deadline, self.exchange(request, deadline))
@@ -107,7 +115,16 @@ impl Outbound {
         let (response, kept) = answer?;
         tracing::debug!(status = response.status().as_u16(), "the app answered");
         let limit = self.limits.response_bytes;
-        Ok(response.map(|body| CappedBody::new(body, limit, deadline, kept).boxed_unsync()))
+        let (parts, body) = response.into_parts();
+        let short = parts.status == StatusCode::OK
+            && body.size_hint().upper().is_some_and(|n| n <= SHORT_BYTES);
+        let body = CappedBody::new(body, limit, deadline, kept);
+        if !short {
+            return Ok(Response::from_parts(parts, body.boxed_unsync()));
+        }
+        let whole = Full::new(body.collect().await?.to_bytes());
+        let whole = whole.map_err(|never| match never {});
+        Ok(Response::from_parts(parts, whole.boxed_unsync()))
     }
 
     async fn exchange(

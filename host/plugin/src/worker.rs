@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use async_channel::{Receiver, Sender, TrySendError, WeakSender};
+use async_channel::{Receiver, Sender, TryRecvError, TrySendError, WeakSender};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use muster_plugin_bindings::v0_1::Plugin as Guest;
@@ -337,13 +337,21 @@ impl<R> Serving<'_, R> {
             return false;
         }
         let jobs = &self.slot.jobs;
-        let waiting = self.waiting.get_or_insert_with(|| {
-            let jobs = jobs.clone();
-            Box::pin(async move { jobs.recv().await.ok() })
-        });
-        let Poll::Ready(next) = waiting.as_mut().poll(cx) else {
-            return false;
+        let next = match jobs.try_recv() {
+            Ok(job) => Some(job),
+            Err(TryRecvError::Closed) => None,
+            Err(TryRecvError::Empty) => {
+                let waiting = self.waiting.get_or_insert_with(|| {
+                    let jobs = jobs.clone();
+                    Box::pin(async move { jobs.recv().await.ok() })
+                });
+                match waiting.as_mut().poll(cx) {
+                    Poll::Ready(next) => next,
+                    Poll::Pending => return false,
+                }
+            }
         };
+        // Dropped, a waiter that was woken wakes another.
         self.waiting = None;
         match next {
             // Whoever asked has given up.

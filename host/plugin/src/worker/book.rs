@@ -34,6 +34,9 @@ struct Pages {
     /// On its way in.
     handed_in: Option<Job>,
     open: HashMap<Ticket, Open>,
+    /// No deadline of an open call is before this; it may be that of a call
+    /// that has finished.
+    next_deadline: Option<Instant>,
     begun: usize,
     stuck: bool,
     polled: bool,
@@ -70,18 +73,23 @@ impl Book {
     /// Answers the calls whose time is over. They go on inside, unheard.
     pub(crate) fn expire(&self, now: Instant) {
         let mut pages = self.pages();
+        if pages.next_deadline.is_none_or(|next| now < next) {
+            return;
+        }
         let expired = pages.open.extract_if(|_, call| call.deadline <= now);
         let expired: Vec<_> = expired.map(|(_, call)| call.reply).collect();
         pages.stuck |= !expired.is_empty();
+        pages.next_deadline = pages.open.values().map(|call| call.deadline).min();
         drop(pages);
         for reply in expired {
             let _ = reply.send(Err(PluginFault::Stuck));
         }
     }
 
-    /// When the next call's time is over.
+    /// When to look whose time is over: not after the first deadline of an
+    /// open call. It stays as calls come and go, so that the timer may.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.pages().open.values().map(|call| call.deadline).min()
+        self.pages().next_deadline
     }
 
     /// Calls that somebody waits for.
@@ -122,6 +130,10 @@ impl Book {
         let ticket = Ticket(pages.begun);
         pages.begun += 1;
         let (reply, deadline) = (job.reply, job.deadline);
+        let next = pages
+            .next_deadline
+            .map_or(deadline, |next| next.min(deadline));
+        pages.next_deadline = Some(next);
         pages.open.insert(ticket, Open { reply, deadline });
         Some(Begun {
             ticket,
