@@ -29,6 +29,8 @@ mod guest_log;
 mod inspect;
 mod limit;
 mod linker;
+#[doc(hidden)]
+pub mod native;
 mod outbound;
 mod plugin;
 mod rarely;

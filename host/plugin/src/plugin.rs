@@ -334,7 +334,7 @@ fn handle_fault(result: &Result<Response<Bytes>, HandleError>) -> Option<PluginF
     }
 }
 
-fn fetch_label(result: &Result<Fetched, FetchError>) -> &'static str {
+pub(crate) fn fetch_label(result: &Result<Fetched, FetchError>) -> &'static str {
     match result {
         Ok(Fetched::Roster { .. }) => "roster",
         Ok(Fetched::Unchanged) => "unchanged",
