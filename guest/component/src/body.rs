@@ -25,7 +25,8 @@ pub(crate) enum BodyError {
 /// Reads a body of at most `limit` bytes.
 ///
 /// `announced` is its Content-Length, if there is one: it saves reads, and an
-/// announcement above the limit saves all of them.
+/// announcement above the limit saves all of them. A body of that length is
+/// whole (RFC 9112, section 6.3), so nobody asks how it ended.
 pub(crate) async fn read(
     mut stream: StreamReader<u8>,
     end: FutureReader<Result<Option<Trailers>, ErrorCode>>,
@@ -47,6 +48,9 @@ pub(crate) async fn read(
         match result {
             StreamResult::Complete(_) => {}
             StreamResult::Dropped | StreamResult::Cancelled => break,
+        }
+        if announced == Some(body.len()) {
+            return Ok(body);
         }
         if body.len() == body.capacity() {
             body.reserve(UNKNOWN_BYTES);

@@ -3,15 +3,21 @@
 //! Owns the request, the meaning of its status, and which failure the host
 //! hears of. Deadlines, retries and the gate to the network are the host's.
 
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
+
 use muster_contract::{ParsedRoster, Scheme, Subscription, UsernameError, parse_roster};
 
 use crate::bindings::muster::roster::types as wit;
 use crate::bindings::muster::roster::types::{FetchError, Fetched};
 use crate::bindings::wasi::http::client;
-use crate::bindings::wasi::http::types::{self as http, ErrorCode, Fields, Request, Response};
+use crate::bindings::wasi::http::types::{
+    self as http, ErrorCode, Fields, Request, Response, Trailers,
+};
 use crate::bindings::wit_future;
 use crate::body::{self, BodyError};
 use crate::settings::{Settings, settings};
+use wit_bindgen::{FutureReader, FutureWriter};
 
 /// The bound of a validator in the contract.
 const MAX_VALIDATOR_BYTES: usize = 1_024;
@@ -21,8 +27,11 @@ pub(crate) async fn fetch(username: &str, known: Option<String>) -> Result<Fetch
         eprintln!("{error}");
         FetchError::Denied
     })?;
-    let request = request(settings, username, known.as_deref())?;
-    let response = client::send(request).await.map_err(|code| failure(&code))?;
+    let (unwritten, trailers) = wit_future::new(|| Ok(None));
+    let request = request(settings, username, known.as_deref(), trailers)?;
+    let response = send(request, unwritten)
+        .await
+        .map_err(|code| failure(&code))?;
     match response.get_status_code() {
         200 => roster(settings, username, response).await,
         304 if known.is_some() => Ok(Fetched::Unchanged),
@@ -31,21 +40,39 @@ pub(crate) async fn fetch(username: &str, known: Option<String>) -> Result<Fetch
     }
 }
 
+/// The promise that a request has no trailers, not yet kept.
+type Unwritten = FutureWriter<Result<Option<Trailers>, ErrorCode>>;
+
+/// Sends the request and says then that it has no trailers: the host waits for
+/// that already. Said before, it would take a task of its own that waits for
+/// the host.
+async fn send(request: Request, unwritten: Unwritten) -> Result<Response, ErrorCode> {
+    let mut unwritten = Some(unwritten);
+    let mut sending = pin!(client::send(request));
+    poll_fn(|cx| {
+        let sent = sending.as_mut().poll(cx);
+        drop(unwritten.take());
+        sent
+    })
+    .await
+}
+
 fn request(
     settings: &Settings,
     username: &str,
     known: Option<&str>,
+    trailers: FutureReader<Result<Option<Trailers>, ErrorCode>>,
 ) -> Result<Request, FetchError> {
     let template = &settings.template;
     let target = template.path_and_query(username).map_err(refused)?;
     let denied = |_| FetchError::Denied;
 
-    let headers = Fields::new();
-    set(&headers, "accept", b"application/json").map_err(denied)?;
-    if let Some(known) = known {
-        set(&headers, "if-none-match", known.as_bytes()).map_err(denied)?;
-    }
-    let (_, trailers) = wit_future::new(|| Ok(None));
+    let mut headers = vec![("accept".to_owned(), b"application/json".to_vec())];
+    headers.extend(known.map(|known| ("if-none-match".to_owned(), known.as_bytes().to_vec())));
+    let headers = Fields::from_list(&headers).map_err(|error| {
+        eprintln!("the headers were refused: {error:?}");
+        FetchError::Denied
+    })?;
     let (request, _sent) = Request::new(headers, None, trailers, None);
     let scheme = match template.scheme() {
         Scheme::Http => http::Scheme::Http,
@@ -57,12 +84,6 @@ fn request(
         .map_err(denied)?;
     request.set_path_with_query(Some(&target)).map_err(denied)?;
     Ok(request)
-}
-
-fn set(headers: &Fields, name: &str, value: &[u8]) -> Result<(), ()> {
-    headers.append(name, value).map_err(|error| {
-        eprintln!("the header {name} was refused: {error:?}");
-    })
 }
 
 fn refused(error: UsernameError) -> FetchError {
@@ -79,8 +100,10 @@ async fn roster(
     let headers = response.get_headers();
     let validator = header(&headers, "etag").filter(|etag| is_validator(etag));
     let announced = header(&headers, "content-length").and_then(|text| text.parse().ok());
-    let (_, read) = wit_future::new(|| Ok(()));
+    let (unread, read) = wit_future::new(|| Ok(()));
     let (stream, end) = Response::consume_body(response, read);
+    // As in `send`: the host listens now.
+    drop(unread);
     let document = body::read(stream, end, announced, settings.max_response_bytes)
         .await
         .map_err(|error| match error {

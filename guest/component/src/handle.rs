@@ -48,8 +48,10 @@ async fn usernames(request: Request, headers: &Fields) -> Result<Vec<String>, (u
     let limit = settings.max_request_bytes;
     let announced = headers.get("content-length").into_iter().next();
     let announced = announced.and_then(|value| String::from_utf8(value).ok()?.parse().ok());
-    let (_, read) = wit_future::new(|| Ok(()));
+    let (unread, read) = wit_future::new(|| Ok(()));
     let (stream, end) = Request::consume_body(request, read);
+    // The host listens now; before, this would have taken a task that waits for it.
+    drop(unread);
     let body = body::read(stream, end, announced, limit)
         .await
         .map_err(|error| match error {

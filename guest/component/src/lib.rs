@@ -6,6 +6,7 @@
 //! settings, which are fixed for the life of a store.
 #![deny(unsafe_code)]
 
+mod allocator;
 #[allow(
     unsafe_code,
     missing_docs,

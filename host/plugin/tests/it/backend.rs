@@ -102,6 +102,7 @@ async fn answer(stream: &mut TcpStream, state: &State, path: &str, head: &str) -
         "truncated" => reply("200 OK", "", "{\"marie@example.test\":{"),
         "empty" => reply("200 OK", "", "{}"),
         "many" => reply("200 OK", "", &many(20_000)),
+        "heavy" => reply("200 OK", "", &heavy()),
         "twenty" => reply("200 OK", "", &many(20)),
         "headers" => reply("200 OK", &"x-a: b\r\n".repeat(10_000), roster),
         "announced" => {
@@ -159,6 +160,14 @@ async fn endless(stream: &mut TcpStream, pause: Duration, bytes: usize) -> Optio
 pub(crate) fn many(contacts: usize) -> String {
     let entries: Vec<_> = (0..contacts)
         .map(|n| format!(r#""user{n}@example.test":{{"name":"User {n}","groups":["Friends"]}}"#))
+        .collect();
+    format!("{{{}}}", entries.join(","))
+}
+
+/// About 1.3 MB, in names that differ.
+pub(crate) fn heavy() -> String {
+    let entries: Vec<_> = (0..3_000)
+        .map(|n| format!(r#""user{n}@example.test":{{"name":"{n:0400}"}}"#))
         .collect();
     format!("{{{}}}", entries.join(","))
 }

@@ -48,6 +48,33 @@ async fn contacts_arrive_with_their_validator() {
     plugin.shutdown(Duration::from_secs(1)).await;
 }
 
+/// One worker, and time for an unoptimised host.
+fn one_store() -> Limits {
+    Limits {
+        workers: 1,
+        turn: Duration::from_secs(5),
+        call: Duration::from_secs(30),
+        ..Limits::default()
+    }
+}
+
+/// The plugin's small blocks run out; none may be handed out twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn long_names_of_many_contacts_stay_apart() {
+    let backend = Backend::start().await;
+    let plugin = builtin(&backend, one_store()).await;
+    for _ in 0..3 {
+        let Ok(Fetched::Roster { mut contacts, .. }) = plugin.fetch("heavy", None).await else {
+            panic!("no roster");
+        };
+        contacts.sort_by(|one, other| one.name.cmp(&other.name));
+        let expected = (0..3_000).map(|n| (format!("user{n}@example.test"), format!("{n:0400}")));
+        let found = contacts.into_iter();
+        let found = found.map(|contact| (contact.jid, contact.name.unwrap()));
+        assert!(found.eq(expected));
+    }
+}
+
 /// The predecessor opened a new TCP connection for each fetch.
 #[tokio::test(flavor = "multi_thread")]
 async fn fetches_share_connections() {
