@@ -23,7 +23,7 @@ clients:
 # Measure the decoder, the guest's parser, a fetch through the sandbox, a refresh through the server, the store.
 # One call, so that all of them share one build.
 bench:
-    cargo bench -p muster-xmpp -p muster-contract -p muster-plugin -p muster-server --bench decode --bench login --bench parse --bench fetch --bench refresh --bench store
+    cargo bench --bench decode --bench login --bench parse --bench fetch --bench refresh --bench store
 
 # Measure a release build, and Prosody beside it where it is installed; see bench/run.
 bench-peers *ARGUMENTS:

@@ -1,7 +1,7 @@
 //! A refresh of 1, 100 and 1,000 users who are online: from the app's POST to
 //! the push at every client.
 //!
-//! `cargo bench -p muster-server --bench refresh` prints a table. The app and
+//! `cargo bench --bench refresh` prints a table. The app and
 //! the clients run in a process of their own, so that the CPU time is the
 //! server's alone; it is read from /proc, whose tick is 10 ms.
 //!

@@ -1,7 +1,7 @@
 //! What the store does in a second: keeping messages one after the other and
 //! from many senders at once, handing a backlog over, reading.
 //!
-//! `cargo bench -p muster-server --bench store`. The file is in the directory
+//! `cargo bench --bench store`. The file is in the directory
 //! for temporary files (`TMPDIR`), whose disk decides most of it.
 
 #![allow(clippy::unwrap_used, reason = "what fails in a bench ends it")]

@@ -1,7 +1,7 @@
 //! What a login costs the server, and that a stranger learns nothing from it:
 //! the right password, a wrong one, and a user who does not exist.
 //!
-//! `cargo bench -p muster-xmpp --bench login` prints a table; its medians for a
+//! `cargo bench --bench login` prints a table; its medians for a
 //! wrong password and for an unknown user must not differ beyond noise.
 
 #![allow(
