@@ -91,6 +91,14 @@ impl Connection {
     /// The same, however long it takes.
     pub async fn first_reply(&mut self) -> Option<Reply> {
         self.read_reply().await
+    /// The head of the next reply, whose body is read by [`Connection::chunk`].
+    pub async fn head(&mut self) -> Option<Reply> {
+        within("the head of an HTTP reply", self.read_head()).await
+    }
+
+    /// The next chunk of a body in chunks; `None` at its end.
+    pub async fn chunk(&mut self) -> Option<Vec<u8>> {
+        within("a chunk of a body", self.read_chunk()).await
     }
 
     /// Whether the peer closes the connection without sending anything more.
@@ -103,6 +111,12 @@ impl Connection {
     }
 
     async fn read_reply(&mut self) -> Option<Reply> {
+        let mut reply = self.read_head().await?;
+        reply.body = self.read_body(&reply).await?;
+        Some(reply)
+    }
+
+    async fn read_head(&mut self) -> Option<Reply> {
         let head = loop {
             if let Some(at) = find(&self.buffer, b"\r\n\r\n") {
                 break self.take(at + 4).await?;
@@ -117,15 +131,13 @@ impl Connection {
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
         if (100..200).contains(&status) {
-            return Box::pin(self.read_reply()).await;
+            return Box::pin(self.read_head()).await;
         }
-        let mut reply = Reply {
+        Some(Reply {
             status,
             headers,
             body: Vec::new(),
-        };
-        reply.body = self.read_body(&reply).await?;
-        Some(reply)
+        })
     }
 
     async fn read_body(&mut self, reply: &Reply) -> Option<Vec<u8>> {
@@ -145,19 +157,31 @@ impl Connection {
     async fn read_chunks(&mut self) -> Option<Vec<u8>> {
         let mut body = Vec::new();
         loop {
-            let line = loop {
-                if let Some(at) = find(&self.buffer, b"\r\n") {
-                    break self.take(at + 2).await?;
-                }
-                self.fill().await?;
-            };
-            let size = usize::from_str_radix(std::str::from_utf8(&line).ok()?.trim(), 16).ok()?;
-            let chunk = self.take(size + 2).await?;
-            if size == 0 {
-                return Some(body);
+            match self.read_raw_chunk().await?.as_slice() {
+                [] => return Some(body),
+                chunk => body.extend_from_slice(chunk),
             }
-            body.extend_from_slice(&chunk[..size]);
         }
+    }
+
+    async fn read_chunk(&mut self) -> Option<Vec<u8>> {
+        self.read_raw_chunk()
+            .await
+            .filter(|chunk| !chunk.is_empty())
+    }
+
+    /// The last one is empty.
+    async fn read_raw_chunk(&mut self) -> Option<Vec<u8>> {
+        let line = loop {
+            if let Some(at) = find(&self.buffer, b"\r\n") {
+                break self.take(at + 2).await?;
+            }
+            self.fill().await?;
+        };
+        let size = usize::from_str_radix(std::str::from_utf8(&line).ok()?.trim(), 16).ok()?;
+        let mut chunk = self.take(size + 2).await?;
+        chunk.truncate(size);
+        Some(chunk)
     }
 
     async fn take(&mut self, bytes: usize) -> Option<Vec<u8>> {

@@ -281,6 +281,20 @@ pub async fn post_refresh(http: SocketAddr, domain: &str, body: &[u8]) -> Reply 
     http::post(http, "/roster_admin/refresh", &fields, body).await
 }
 
+/// A request under `/roster_admin/` with the token, as the app would send it.
+pub fn admin_request(
+    domain: &str,
+    (method, path): (&str, &str),
+    fields: &[(&str, &str)],
+    body: &[u8],
+) -> Vec<u8> {
+    let authorization = format!("Bearer {TOKEN}");
+    let mut all = vec![("Host", domain), ("Authorization", authorization.as_str())];
+    all.extend_from_slice(fields);
+    let path = format!("/roster_admin/{path}");
+    http::request(method, &path, &all, body)
+}
+
 /// What the host says of a refresh.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {

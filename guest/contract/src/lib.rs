@@ -3,8 +3,8 @@
 //! Owns what goes over the wire between a plugin and an app that speaks the
 //! protocol of Prosody's `mod_http_roster_admin`: where a user's contacts are
 //! asked for ([`UrlTemplate`]), what the answer means ([`parse_roster`]), what
-//! the app may post ([`route`], [`parse_refresh`]) and what it gets back
-//! ([`Summary`]). Does not own requests, bodies, limits of time or anything
+//! the app may post ([`route`], [`parse_refresh`]) or hand in by itself
+//! ([`parse_rosters`]) and what it gets back ([`Summary`]). Does not own requests, bodies, limits of time or anything
 //! about XMPP beyond the spelling of an address. Used by the component, by the
 //! host's `check-config` and by benches.
 #![forbid(unsafe_code)]
@@ -12,6 +12,7 @@
 mod document;
 mod refresh;
 mod roster;
+mod rosters;
 mod route;
 mod summary;
 mod text;
@@ -24,6 +25,7 @@ pub use roster::{
     Contact, DEFAULT_MAX_CONTACTS, DocumentError, ParsedRoster, Subscription, canonical_jid,
     parse_roster,
 };
-pub use route::{Refusal, Route, route};
+pub use rosters::{HandedIn, RostersError, parse_rosters};
+pub use route::{Refusal, Route, decode_username, is_json, route};
 pub use summary::{Reason, Summary, error_body};
 pub use url::{RosterUrl, Scheme, TemplateError, UrlError, UrlTemplate, UsernameError, roster_url};

@@ -81,6 +81,17 @@ pub enum DocumentError {
     },
 }
 
+impl DocumentError {
+    /// The HTTP status of the answer to who sent the document.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::TooManyContacts { .. } => 413,
+            Self::Unreadable(_) | Self::NotAnObject { .. } => 400,
+        }
+    }
+}
+
 /// Reads the app's answer.
 ///
 /// `own` is the user's bare JID, if known; an entry for it is left out. For
@@ -158,7 +169,7 @@ fn is_canonical(jid: &str) -> bool {
 }
 
 /// One contact a JID, sorted; the last in the document counts.
-fn merge(mut roster: ParsedRoster<'_>) -> ParsedRoster<'_> {
+pub(crate) fn merge(mut roster: ParsedRoster<'_>) -> ParsedRoster<'_> {
     let before = roster.contacts.len();
     // Stable: entries of one JID stay in the order of the document.
     roster.contacts.sort_by(|a, b| a.jid.cmp(&b.jid));
@@ -174,10 +185,12 @@ fn merge(mut roster: ParsedRoster<'_>) -> ParsedRoster<'_> {
     roster
 }
 
-struct Entries<'o, 'f> {
-    own: Option<&'o str>,
-    max_contacts: usize,
-    too_many: &'f mut bool,
+/// The entries of one roster.
+pub(crate) struct Entries<'o, 'f> {
+    pub(crate) own: Option<&'o str>,
+    pub(crate) max_contacts: usize,
+    /// Set when there are more; the error of the parser says nothing then.
+    pub(crate) too_many: &'f mut bool,
 }
 
 impl<'de> Visitor<'de> for Entries<'_, '_> {

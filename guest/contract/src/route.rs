@@ -69,7 +69,7 @@ pub fn route(method: &str, target: &str, content_type: Option<&[u8]>) -> Result<
     let route = match rest.strip_prefix('/') {
         None if rest.is_empty() => Route::RefreshBatch,
         Some(segment) if !segment.is_empty() && !segment.contains('/') => {
-            Route::RefreshOne(decode(segment)?)
+            Route::RefreshOne(decode_username(segment)?)
         }
         _ => return Err(Refusal::NotFound),
     };
@@ -82,7 +82,12 @@ pub fn route(method: &str, target: &str, content_type: Option<&[u8]>) -> Result<
     Ok(route)
 }
 
-fn decode(segment: &str) -> Result<String, Refusal> {
+/// The username that a segment of a path is.
+///
+/// # Errors
+///
+/// [`Refusal::BadUsername`]: a `%` without two digits, or bytes that are no UTF-8.
+pub fn decode_username(segment: &str) -> Result<String, Refusal> {
     let bytes = segment.as_bytes();
     let escaped = |at: usize| {
         let digits = bytes.get(at + 1..at + 3);
@@ -100,8 +105,10 @@ fn decode(segment: &str) -> Result<String, Refusal> {
     Ok(username.map_err(|_| Refusal::BadUsername)?.into_owned())
 }
 
-/// `application/json`, with no charset or that of JSON (RFC 8259, section 11).
-fn is_json(content_type: &[u8]) -> bool {
+/// Whether a `Content-Type` is `application/json`, with no charset or that of
+/// JSON (RFC 8259, section 11).
+#[must_use]
+pub fn is_json(content_type: &[u8]) -> bool {
     let Ok(content_type) = std::str::from_utf8(content_type) else {
         return false;
     };

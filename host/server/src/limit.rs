@@ -31,6 +31,18 @@ pub(crate) enum Limit {
     HttpNames,
     BoshBodyBytes,
     RefreshConcurrency,
+    RefreshRequests,
+    RefreshWaiting,
+    RefreshWaitTimeout,
+    RefreshJobs,
+    RefreshRunningJobs,
+    RefreshFinishedJobs,
+    RefreshFinishedBytes,
+    RefreshListeners,
+    RefreshIdempotencyKeys,
+    RefreshIdempotencyKeyBytes,
+    RefreshIdempotencyBytes,
+    RefreshDryRunContacts,
 }
 
 /// How often one limit is told in the log at most.
@@ -38,7 +50,7 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 
 impl Limit {
     /// Every limit, in the order of the declaration.
-    pub(crate) const ALL: [Limit; 17] = [
+    pub(crate) const ALL: [Limit; 29] = [
         Limit::XmppConnections,
         Limit::XmppConnectionsPerAddress,
         Limit::XmppConnectsPerMinute,
@@ -56,6 +68,18 @@ impl Limit {
         Limit::HttpNames,
         Limit::BoshBodyBytes,
         Limit::RefreshConcurrency,
+        Limit::RefreshRequests,
+        Limit::RefreshWaiting,
+        Limit::RefreshWaitTimeout,
+        Limit::RefreshJobs,
+        Limit::RefreshRunningJobs,
+        Limit::RefreshFinishedJobs,
+        Limit::RefreshFinishedBytes,
+        Limit::RefreshListeners,
+        Limit::RefreshIdempotencyKeys,
+        Limit::RefreshIdempotencyKeyBytes,
+        Limit::RefreshIdempotencyBytes,
+        Limit::RefreshDryRunContacts,
     ];
 
     /// Its key in the configuration.
@@ -78,6 +102,18 @@ impl Limit {
             Limit::HttpNames => "limits.http.names",
             Limit::BoshBodyBytes => "limits.bosh.body_bytes",
             Limit::RefreshConcurrency => "limits.refresh.concurrency",
+            Limit::RefreshRequests => "limits.refresh.requests",
+            Limit::RefreshWaiting => "limits.refresh.waiting",
+            Limit::RefreshWaitTimeout => "limits.refresh.wait_timeout",
+            Limit::RefreshJobs => "limits.refresh.jobs",
+            Limit::RefreshRunningJobs => "limits.refresh.running_jobs",
+            Limit::RefreshFinishedJobs => "limits.refresh.finished_jobs",
+            Limit::RefreshFinishedBytes => "limits.refresh.finished_bytes",
+            Limit::RefreshListeners => "limits.refresh.listeners",
+            Limit::RefreshIdempotencyKeys => "limits.refresh.idempotency_keys",
+            Limit::RefreshIdempotencyKeyBytes => "limits.refresh.idempotency_key_bytes",
+            Limit::RefreshIdempotencyBytes => "limits.refresh.idempotency_bytes",
+            Limit::RefreshDryRunContacts => "limits.refresh.dry_run_contacts",
         }
     }
 
@@ -96,7 +132,19 @@ impl Limit {
     /// Whether it is reached in the course of things, and nobody has to hear
     /// of it.
     const fn is_ordinary(self) -> bool {
-        matches!(self, Limit::RefreshConcurrency | Limit::XmppHeldStanzas)
+        matches!(
+            self,
+            Limit::XmppHeldStanzas
+                | Limit::RefreshConcurrency
+                | Limit::RefreshRequests
+                | Limit::RefreshRunningJobs
+                | Limit::RefreshFinishedJobs
+                | Limit::RefreshFinishedBytes
+                | Limit::RefreshIdempotencyKeys
+                | Limit::RefreshIdempotencyKeyBytes
+                | Limit::RefreshIdempotencyBytes
+                | Limit::RefreshDryRunContacts
+        )
     }
 }
 

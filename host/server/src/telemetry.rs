@@ -239,6 +239,7 @@ fn describe() {
         Unit::Count,
         "Requests under /roster_admin/, by outcome"
     );
+    describe_refresh();
     describe_counter!(
         "muster_control_requests_total",
         Unit::Count,
@@ -317,6 +318,34 @@ fn describe_last_known() {
         "muster_store_rosters_bytes",
         Unit::Bytes,
         "Last known rosters in the store, of limits.storage.rosters_bytes"
+    );
+}
+
+fn describe_refresh() {
+    describe_gauge!(
+        "muster_refresh_requests",
+        Unit::Count,
+        "Requests under /roster_admin/ that are worked on or wait, by state; without jobs"
+    );
+    describe_gauge!(
+        "muster_refresh_jobs",
+        Unit::Count,
+        "Jobs that are not finished"
+    );
+    describe_counter!(
+        "muster_refresh_jobs_total",
+        Unit::Count,
+        "Jobs that ended, by outcome"
+    );
+    describe_gauge!(
+        "muster_refresh_job_listeners",
+        Unit::Count,
+        "Connections that follow the events of jobs"
+    );
+    describe_counter!(
+        "muster_idempotent_requests_total",
+        Unit::Count,
+        "Requests with an Idempotency-Key, by what was known of the key"
     );
 }
 

@@ -10,6 +10,7 @@ use super::backend_limits::BackendLimits;
 use super::plugin_limits::PluginLimits;
 use super::quantity::Size;
 use super::reader::Section;
+use super::refresh::RefreshLimits;
 use super::storage::StorageLimits;
 use super::virtual_host::VirtualHost;
 
@@ -168,17 +169,6 @@ pub struct BoshLimits {
     pub answer_bytes: usize,
 }
 
-/// What a refresh may cost the app.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RefreshLimits {
-    /// Fetches that run at the same time for one virtual host. Default 64.
-    pub concurrency: usize,
-    /// Of those, for users whose roster the app still owes after a failure. Default 16.
-    pub recovery_concurrency: usize,
-    /// Longest pause between attempts to get what the app owes. Default 10 s.
-    pub recovery_interval: Duration,
-}
-
 /// Less than this is not enough for a component to start.
 const SMALLEST_STACK: Size = Size(64 * KIB);
 /// Every call of a plugin maps a stack of this size.
@@ -332,18 +322,6 @@ impl BoshLimits {
     }
 }
 
-impl RefreshLimits {
-    fn read(section: &mut Section<'_>) -> Self {
-        let default = Self::default();
-        Self {
-            concurrency: section.value("concurrency", default.concurrency),
-            recovery_concurrency: section
-                .value("recovery_concurrency", default.recovery_concurrency),
-            recovery_interval: section.value("recovery_interval", default.recovery_interval),
-        }
-    }
-}
-
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -438,16 +416,6 @@ impl Default for BoshLimits {
             polling: Duration::from_secs(2),
             body_bytes: 512 * KIB,
             answer_bytes: 64 * KIB,
-        }
-    }
-}
-
-impl Default for RefreshLimits {
-    fn default() -> Self {
-        Self {
-            concurrency: 64,
-            recovery_concurrency: 16,
-            recovery_interval: Duration::from_secs(10),
         }
     }
 }

@@ -20,6 +20,7 @@ mod plugin;
 mod plugin_limits;
 mod quantity;
 mod reader;
+mod refresh;
 mod secret_file;
 mod storage;
 mod tls;
@@ -40,13 +41,12 @@ pub use breaker_limits::BreakerLimits;
 pub use contact_addresses::ContactAddresses;
 pub use fault::{Fault, Faults, Position, Problem, Severity};
 pub use jwt::JwtAuth;
-pub use limits::{
-    BoshLimits, HttpLimits, Limits, RateLimits, RefreshLimits, StanzaLimits, TlsLimits, XmppLimits,
-};
+pub use limits::{BoshLimits, HttpLimits, Limits, RateLimits, StanzaLimits, TlsLimits, XmppLimits};
 pub use listeners::{Admin, Http, Log, LogFormat, Xmpp};
 pub use origin::{AccessFault, Egress, OriginAccess};
 pub use plugin::{HostPlugin, Reload};
 pub use plugin_limits::PluginLimits;
+pub use refresh::RefreshLimits;
 pub use storage::{Storage, StorageLimits};
 pub use tls::HostTls;
 pub use token_keys::{KeyFault, KeySource, TokenAlgorithm, TokenKey, TokenKeys};

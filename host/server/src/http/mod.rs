@@ -33,11 +33,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use self::admin::Tokens;
+pub(crate) use self::admin::{Desks, Tokens};
 pub(crate) use self::client::Peer;
 pub(crate) use self::web::{Web, WebSettings, router as web_router};
 use crate::hosts::Hosts;
-use crate::rosters::Rosters;
 use crate::telemetry::Metrics;
 
 /// The bounds of one HTTP connection and of one request on it.
@@ -49,12 +48,17 @@ pub(crate) struct HttpLimits {
     pub(crate) body_timeout: Duration,
     /// Bytes of a request's body.
     pub(crate) body_bytes: usize,
+    /// Bytes of a body that hands in rosters: as many as the app may answer.
+    pub(crate) roster_bytes: usize,
+    /// Users in one request.
+    pub(crate) names: usize,
 }
 
 /// What the routes share.
 pub(crate) struct HttpState {
     pub(crate) hosts: Arc<Hosts>,
-    pub(crate) rosters: Arc<Rosters>,
+    /// Where requests under `/roster_admin/` are worked on.
+    pub(crate) desks: Desks,
     pub(crate) tokens: Tokens,
     pub(crate) limits: HttpLimits,
     pub(crate) metrics: Metrics,

@@ -9,11 +9,32 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use muster_xmpp::roster::ChangeCounts;
+use tokio::sync::MutexGuard;
 
 use super::source::SourceError;
 
 /// How a fetch ended.
-pub(super) type Landed = Result<ChangeCounts, SourceError>;
+pub(super) type Landed = Result<Arrived, SourceError>;
+
+/// What a new word of the app did to a user's roster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Arrived {
+    pub(super) counts: ChangeCounts,
+    pub(super) provenance: Provenance,
+}
+
+/// Where the roster that a user has now comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Provenance {
+    /// The app answered with it.
+    App,
+    /// The app said that it is still the one that was held.
+    Unchanged,
+    /// The app handed it in by itself.
+    HandedIn,
+    /// The app did not tell; it is the last known one.
+    Kept,
+}
 
 /// The fetches of one user.
 #[derive(Debug, Default)]
@@ -44,7 +65,7 @@ pub(super) enum Boarding<'a> {
 
 /// The turn to fetch; the user's other fetches wait until it is dropped.
 pub(super) struct Turn<'a> {
-    landed: tokio::sync::MutexGuard<'a, Option<Landed>>,
+    landed: MutexGuard<'a, Option<Landed>>,
     flights: &'a Flights,
     ticket: u64,
 }
@@ -73,6 +94,13 @@ impl Flights {
         self.board(arrival.started).await
     }
 
+    /// Waits for the turn of somebody who brings the roster along. It serves
+    /// nobody else: what it brings may be older than what a refresh asked for.
+    pub(super) async fn claim(&self) -> Turn<'_> {
+        let landed = self.turn.lock().await;
+        self.take_off(landed)
+    }
+
     async fn board(&self, seen: u64) -> Boarding<'_> {
         let landed = self.turn.lock().await;
         if self.ended.load(Ordering::Acquire) > seen
@@ -80,12 +108,16 @@ impl Flights {
         {
             return Boarding::Served(landed.clone());
         }
+        Boarding::Turn(self.take_off(landed))
+    }
+
+    fn take_off<'a>(&'a self, landed: MutexGuard<'a, Option<Landed>>) -> Turn<'a> {
         let ticket = self.started.fetch_add(1, Ordering::AcqRel) + 1;
-        Boarding::Turn(Turn {
+        Turn {
             landed,
             flights: self,
             ticket,
-        })
+        }
     }
 }
 
@@ -106,9 +138,12 @@ mod tests {
     use super::*;
 
     fn added(n: u32) -> Landed {
-        Ok(ChangeCounts {
-            added: n,
-            ..ChangeCounts::default()
+        Ok(Arrived {
+            counts: ChangeCounts {
+                added: n,
+                ..ChangeCounts::default()
+            },
+            provenance: Provenance::App,
         })
     }
 
@@ -122,7 +157,7 @@ mod tests {
     fn served(boarding: Boarding<'_>) -> u32 {
         match boarding {
             Boarding::Turn(_) => panic!("had to fetch"),
-            Boarding::Served(landed) => landed.unwrap().added,
+            Boarding::Served(landed) => landed.unwrap().counts.added,
         }
     }
 
@@ -155,6 +190,21 @@ mod tests {
             2,
             "the other shares the second fetch"
         );
+    }
+
+    #[tokio::test]
+    async fn what_is_handed_in_waits_for_the_fetch_before_it_and_serves_nobody() {
+        let flights = Flights::default();
+        let fetch = turn(flights.join(flights.arrive()).await);
+        let mut handed_in = Box::pin(flights.claim());
+        assert!(handed_in.as_mut().now_or_never().is_none());
+        let mut refresh = Box::pin(flights.follow(flights.arrive()));
+        assert!(refresh.as_mut().now_or_never().is_none());
+        fetch.end(added(1));
+        let handed_in = handed_in.await;
+        assert!(refresh.as_mut().now_or_never().is_none());
+        drop(handed_in);
+        turn(refresh.await).end(added(2));
     }
 
     #[tokio::test]

@@ -32,10 +32,13 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use self::exchange::Watcher;
 use self::fallback::Reach;
-use self::flight::{Boarding, Landed, Turn};
+pub(crate) use self::flight::Provenance;
+use self::flight::{Arrived, Boarding, Landed, Turn};
 pub(crate) use self::keeper::Keeper;
 use self::kept::{Due, KeptRoster, Seen, Validator};
-pub(crate) use self::refresh::{RefreshCall, RefreshTerms};
+pub(crate) use self::refresh::{
+    Batch, Entry, HandedIn, Mode, Preview, Progress, Record, RefreshCall, RefreshTerms, Verdict,
+};
 use self::source::Answer;
 pub(crate) use self::source::{Source, SourceError};
 use self::user::Standing;
@@ -215,7 +218,10 @@ impl Rosters {
             Ok(Answer::Unchanged) => {
                 user.state().standing = Standing::App;
                 self.keep(user);
-                Ok(ChangeCounts::default())
+                Ok(Arrived {
+                    counts: ChangeCounts::default(),
+                    provenance: Provenance::Unchanged,
+                })
             }
             Ok(Answer::Roster {
                 snapshot,
@@ -223,7 +229,10 @@ impl Rosters {
             }) => {
                 let counts = self.put(user, snapshot, validator, Standing::App);
                 self.keep(user);
-                Ok(counts)
+                Ok(Arrived {
+                    counts,
+                    provenance: Provenance::App,
+                })
             }
             Err(error) => {
                 tracing::warn!(user = %user.account, %error, "the roster could not be fetched");

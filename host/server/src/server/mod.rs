@@ -26,7 +26,7 @@ use self::listening::{Each, Surface};
 use crate::admission::{self, Admission};
 use crate::clients::Beginning;
 use crate::config::Config;
-use crate::http::{self, HttpLimits, HttpState, Tokens, Web, WebSettings};
+use crate::http::{self, Desks, HttpLimits, HttpState, Tokens, Web, WebSettings};
 use crate::services::Services;
 use crate::store::Store;
 use crate::telemetry::{Metrics, UPKEEP_INTERVAL};
@@ -63,6 +63,7 @@ impl Server {
         let metrics = Metrics::install();
         bounds::fit_descriptors(&mut config);
         let (listeners, addresses) = listening::bind(&config).await?;
+        let refresh = config.limits.refresh.clone();
         let http = HttpSide::of(&config);
         let drain = config.limits.drain;
         let certificate_poll = config.limits.tls.certificate_poll;
@@ -75,7 +76,10 @@ impl Server {
         for host in services.hosts.iter() {
             tasks.spawn(Arc::clone(&host.plugin_file).watch(stop.clone()));
         }
-        http.serve(listeners, &services, &metrics, &tasks);
+        let (hosts, rosters) = (&services.hosts, &services.rosters);
+        let desks = Desks::new(hosts, rosters, &refresh, &tasks, &stop);
+        let desks = desks.map_err(StartError::Entropy)?;
+        http.serve(desks, listeners, &services, &metrics, &tasks);
         tasks.spawn(upkeep(metrics, services.store.clone(), stop));
         Ok(Server {
             addresses,
@@ -201,6 +205,8 @@ impl HttpSide {
                 header_timeout: limits.header_timeout,
                 body_timeout: limits.body_timeout,
                 body_bytes: limits.body_bytes,
+                roster_bytes: config.limits.backend.response_bytes,
+                names: limits.names,
             },
             admission: Admission::new(
                 bounds::http_admission(limits),
@@ -213,6 +219,7 @@ impl HttpSide {
     /// Serves the HTTP side, and the XMPP clients beside it.
     fn serve(
         self,
+        desks: Desks,
         listeners: Each<Vec<TcpListener>>,
         services: &Arc<Services>,
         metrics: &Metrics,
@@ -220,7 +227,7 @@ impl HttpSide {
     ) {
         let state = HttpState {
             hosts: Arc::clone(&services.hosts),
-            rosters: Arc::clone(&services.rosters),
+            desks,
             tokens: self.tokens,
             limits: self.limits,
             metrics: metrics.clone(),
