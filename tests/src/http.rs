@@ -91,6 +91,8 @@ impl Connection {
     /// The same, however long it takes.
     pub async fn first_reply(&mut self) -> Option<Reply> {
         self.read_reply().await
+    }
+
     /// The head of the next reply, whose body is read by [`Connection::chunk`].
     pub async fn head(&mut self) -> Option<Reply> {
         within("the head of an HTTP reply", self.read_head()).await

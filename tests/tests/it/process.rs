@@ -266,8 +266,31 @@ async fn the_refresh_command_reports_each_user() {
     let said = String::from_utf8_lossy(&output.stdout).into_owned()
         + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    assert!(said.contains("john"), "{said}");
+    assert!(said.contains("john: updated: 1 added"), "{said}");
     session.push().await;
+    app.set_contacts("john", json!({}));
+    let tried = [
+        "refresh",
+        "john",
+        "nobody",
+        "--dry-run",
+        "--url",
+        &url,
+        "--token",
+        token,
+    ];
+    let output = run(binary(), &tried).await;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}");
+    let expected = "john: would be updated: 0 added, 0 changed, 1 removed\n  - marie@example.test\nnobody: offline\n";
+    assert_eq!(said, expected);
+    let output = run(binary(), &[&tried[..], &["--json"]].concat()).await;
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(
+        said["users"][0]["contacts"]["removed"],
+        json!(["marie@example.test"])
+    );
+    assert!(session.settle().await.is_empty(), "nothing was pushed");
     app.set_answer("john", muster_tests::app::Answer::Status(500));
     let output = run(
         binary(),

@@ -1,10 +1,13 @@
 //! A refresh that explains itself, and that changes nothing for callers who do
 //! not ask for it.
 
-use muster_tests::app::Answer;
+use std::sync::Arc;
+
+use muster_test_plugins::{deed, hostile};
+use muster_tests::app::{Answer, App};
 use muster_tests::client::is_push;
 use muster_tests::http::{Reply, exchange};
-use muster_tests::muster::{Summary, admin_request, post_refresh};
+use muster_tests::muster::{ANYONE, Setup, Summary, admin_request, post_refresh};
 use muster_tests::stage::{DOMAIN, Stage, item, items};
 use serde_json::{Value, json};
 
@@ -272,4 +275,43 @@ async fn a_word_that_cannot_be_meant_refreshes_nobody() {
         item(&john.push().await),
         format!("{} both", stage.jid("marie"))
     );
+}
+
+/// The host explains, whoever wrote the answer, and the plugin sees its own
+/// words in the query alone.
+#[tokio::test]
+async fn every_plugin_is_explained() {
+    let files = tempfile::tempdir().expect("a directory");
+    for (component, target, updated, users) in [
+        (deed("honest"), "refresh/john?details", 1, 1),
+        (deed("honest"), "refresh/john?dry_run", 1, 1),
+        // It answers with a text, and refreshes nobody.
+        (hostile().to_vec(), "anything?details", 0, 0),
+    ] {
+        let path = files.path().join("plugin.wasm");
+        std::fs::write(&path, component).expect("a file");
+        let app = Arc::new(App::start().await);
+        let setup = Setup::new().plugin(&path);
+        let setup = setup.host(DOMAIN, ANYONE, &app.roster_url());
+        let stage = Stage::around(app, &setup).await;
+        let mut john = stage.online("john").await;
+        let reply = refresh(&stage, target, &[], &json!([])).await;
+        assert_eq!(reply.status, 200, "{target}");
+        let body = reply.json();
+        assert_eq!(
+            (&body["status"], &body["updated"]),
+            (&json!("ok"), &json!(updated))
+        );
+        assert_eq!(
+            body["users"].as_array().map(Vec::len),
+            Some(users),
+            "{target}"
+        );
+        if users > 0 {
+            assert_eq!(body["users"][0]["outcome"], "unchanged");
+            assert_eq!(body["message"], "done", "the plugin's word");
+        }
+        assert!(!john.settle().await.iter().any(is_push));
+        stage.shutdown().await;
+    }
 }

@@ -67,6 +67,11 @@ pub(super) enum Failure {
         path: PathBuf,
         source: std::io::Error,
     },
+    #[error("cannot read user names from {}", path.display())]
+    ReadNames {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("cannot read the token file")]
     ReadToken(#[source] std::io::Error),
     #[error("cannot read the certificates in {}", path.display())]
@@ -146,6 +151,7 @@ impl Failure {
             | Self::ReadPassword(_)
             | Self::ReadToken(_)
             | Self::ReadKey { .. }
+            | Self::ReadNames { .. }
             | Self::ReadAuthorities { .. }
             | Self::WriteFile { .. } => IO,
             Self::Plugin(_) => DATA,

@@ -10,8 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::Args;
 use http::header::{AUTHORIZATION, HOST};
-use http::{HeaderValue, Method, Request, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -59,9 +60,19 @@ pub(super) struct Remote {
     host: Option<String>,
 }
 
+/// A request with all that it carries.
+pub(super) struct Errand<'a> {
+    pub(super) method: Method,
+    /// A path of the server, with its query.
+    pub(super) path: &'a str,
+    pub(super) fields: &'a [(HeaderName, &'static str)],
+    pub(super) body: Bytes,
+}
+
 /// What it answered.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
 }
 
@@ -78,6 +89,10 @@ pub(super) enum RequestError {
     Unauthorized,
     #[error("the server answered with status {0} and nothing that can be read")]
     NoSummary(StatusCode),
+    #[error("the server refused the request with status {status}: {message}")]
+    Refused { status: StatusCode, message: String },
+    #[error("the job did not come to its end: it was {state}")]
+    Ended { state: String },
     #[error("the request cannot be made")]
     Request(#[from] http::Error),
 }
@@ -158,7 +173,13 @@ fn trusting(path: &Path) -> Result<ClientConfig, Failure> {
 impl Remote {
     /// Sends one request without a body, to a path of the server.
     pub(super) async fn ask(&self, method: Method, path: &str) -> Result<Answer, RequestError> {
-        tokio::time::timeout(TIMEOUT, self.exchange(method, path)).await?
+        let errand = Errand {
+            method,
+            path,
+            fields: &[],
+            body: Bytes::new(),
+        };
+        self.answer(errand).await
     }
 
     /// The same for the operator's routes: what they answer, or why it was not done.
@@ -193,27 +214,45 @@ impl Remote {
         })
     }
 
-    async fn exchange(&self, method: Method, path: &str) -> Result<Answer, RequestError> {
+    /// Sends a request, and reads the whole answer.
+    pub(super) async fn answer(&self, errand: Errand<'_>) -> Result<Answer, RequestError> {
+        tokio::time::timeout(TIMEOUT, self.exchange(errand)).await?
+    }
+
+    async fn exchange(&self, errand: Errand<'_>) -> Result<Answer, RequestError> {
+        let (head, body) = self.send(errand).await?.into_parts();
+        let body = Limited::new(body, MAX_ANSWER_BYTES);
+        let body = body.collect().await.map_err(RequestError::Broken)?;
+        Ok(Answer {
+            status: head.status,
+            headers: head.headers,
+            body: body.to_bytes(),
+        })
+    }
+
+    /// Sends a request, and leaves the answer's body to be read; the head has to come in time.
+    pub(super) async fn send(
+        &self,
+        errand: Errand<'_>,
+    ) -> Result<Response<Incoming>, RequestError> {
         let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.base));
+            .method(errand.method)
+            .uri(format!("{}{}", self.base, errand.path));
+        for (name, value) in errand.fields {
+            request = request.header(name, *value);
+        }
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
         }
         if let Some(host) = &self.host {
             request = request.header(HOST, host);
         }
-        let response = self.client.request(request.body(Full::default())?).await?;
-        let status = response.status();
-        if status == StatusCode::UNAUTHORIZED {
+        let request = self.client.request(request.body(Full::new(errand.body))?);
+        let response = tokio::time::timeout(TIMEOUT, request).await??;
+        if response.status() == StatusCode::UNAUTHORIZED {
             return Err(RequestError::Unauthorized);
         }
-        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES);
-        let body = body.collect().await.map_err(RequestError::Broken)?;
-        Ok(Answer {
-            status,
-            body: body.to_bytes(),
-        })
+        Ok(response)
     }
 }
 
@@ -223,6 +262,21 @@ pub(super) fn segment(text: &str) -> impl std::fmt::Display + '_ {
 }
 
 impl Answer {
+    /// The answer of a server that refuses, in its own words if they can be read.
+    pub(super) fn refusal(&self) -> RequestError {
+        let words: Option<serde_json::Value> = serde_json::from_slice(&self.body).ok();
+        let message = words
+            .as_ref()
+            .and_then(|words| words.get("message")?.as_str());
+        match message {
+            Some(message) => RequestError::Refused {
+                status: self.status,
+                message: message.to_owned(),
+            },
+            None => RequestError::NoSummary(self.status),
+        }
+    }
+
     /// The answer as JSON of some shape.
     pub(super) fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, RequestError> {
         serde_json::from_slice(&self.body).map_err(|_| RequestError::NoSummary(self.status))

@@ -89,27 +89,48 @@ fn a_self_signed_certificate_is_what_a_server_takes() {
     assert_eq!(make("no domain"), ExitCode::from(65));
 }
 
-/// Answers like the refresh route: john is fine, nobody else is.
+/// Answers like the refresh route: john is fine, nobody else is. With more than two users it
+/// answers as a job, whose events end with the answer.
 async fn server() -> std::net::SocketAddr {
-    use axum::extract::Path;
     use axum::http::{HeaderMap, StatusCode};
-    let answer = async |Path(user): Path<String>, headers: HeaderMap| match (
-        headers.get("authorization"),
-        user.as_str(),
-    ) {
-        (Some(token), _) if token != "Bearer right" => (StatusCode::UNAUTHORIZED, "no"),
-        (None, _) => (StatusCode::UNAUTHORIZED, "no"),
-        (_, "john") => (
-            StatusCode::OK,
-            r#"{"status":"ok","message":"done","updated":1,"errors":0}"#,
-        ),
-        _ => (
-            StatusCode::OK,
-            r#"{"status":"error","message":"failed","updated":0,"errors":1}"#,
-        ),
+    let report = |body: &str| {
+        let names: Vec<String> = serde_json::from_str(body).unwrap();
+        let user = |name: &String| match name.as_str() {
+            "john" => serde_json::json!({"username": name, "outcome": "updated", "added": 1}),
+            _ => {
+                serde_json::json!({"username": name, "outcome": "failed", "error": {"message": "no", "temporary": true}})
+            }
+        };
+        let updated = names.iter().filter(|name| *name == "john").count();
+        let users: Vec<_> = names.iter().map(user).collect();
+        serde_json::json!({"updated": updated, "users": users})
     };
-    let router =
-        axum::Router::new().route("/roster_admin/refresh/{user}", axum::routing::post(answer));
+    let answer = async move |headers: HeaderMap, body: String| {
+        if headers
+            .get("authorization")
+            .is_none_or(|token| token != "Bearer right")
+        {
+            return (StatusCode::UNAUTHORIZED, HeaderMap::new(), "no".to_owned());
+        }
+        let names: Vec<String> = serde_json::from_str(&body).unwrap();
+        let mut fields = HeaderMap::new();
+        if names.len() < 3 {
+            return (StatusCode::OK, fields, report(&body).to_string());
+        }
+        fields.insert("location", "/roster_admin/jobs/1".parse().unwrap());
+        (StatusCode::ACCEPTED, fields, "{}".to_owned())
+    };
+    let events = async move || {
+        let body = report(r#"["john","john","john"]"#);
+        let job =
+            serde_json::json!({"state": "done", "done": 3, "answer": {"code": 200, "body": body}});
+        format!(
+            "event: progress\ndata: {{\"state\":\"running\",\"done\":1,\"total\":3}}\n\n:\n\nevent: end\ndata: {job}\n\n"
+        )
+    };
+    let router = axum::Router::new()
+        .route("/roster_admin/refresh", axum::routing::post(answer))
+        .route("/roster_admin/jobs/1", axum::routing::get(events));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(axum::serve(listener, router).into_future());
@@ -138,6 +159,13 @@ fn a_refresh_tells_by_its_exit_code_what_came_of_it() {
         refresh(&url, &["john", "--token", "wrong"]),
         ExitCode::from(1)
     );
+    assert_eq!(
+        refresh(
+            &url,
+            &["john", "john", "john", "--token", "right", "--dry-run"]
+        ),
+        ExitCode::SUCCESS
+    );
     let route = format!("{url}/roster_admin/refresh");
     assert_eq!(
         refresh(&route, &["john", "--token", "right"]),
@@ -151,6 +179,17 @@ fn a_refresh_tells_by_its_exit_code_what_came_of_it() {
         refresh(&url, &["john", "--token-file", file.to_str().unwrap()]),
         ExitCode::SUCCESS
     );
+
+    std::fs::write(directory.path().join("names"), "john\n# marie\n").unwrap();
+    let names = directory.path().join("names");
+    assert_eq!(
+        refresh(
+            &url,
+            &["--file", names.to_str().unwrap(), "--token", "right"]
+        ),
+        ExitCode::SUCCESS
+    );
+    assert_eq!(refresh(&url, &["--token", "right"]), ExitCode::from(64));
 
     let nobody = runtime.block_on(async {
         tokio::net::TcpListener::bind("127.0.0.1:0")

@@ -74,11 +74,16 @@ impl Batch {
         let room = &Room::new(self.terms.dry_run_contacts);
         let work = |account: BareJid| async move {
             let contacts = rosters.lock().remove(&account).unwrap_or_default();
-            let snapshot = Snapshot::from_contacts(&account, contacts, most);
-            match (snapshot, mode) {
-                (Err(error), _) => Done::failed(false, failure(error.into())),
-                (Ok((snapshot, _)), Mode::Real) => self.rosters.hand_in(&account, snapshot).await,
-                (Ok((snapshot, _)), Mode::Dry) => self.rosters.compare(&account, &snapshot, room),
+            let snapshot = match Snapshot::from_contacts(&account, contacts, most) {
+                Ok((snapshot, report)) => {
+                    left_out(report.dropped());
+                    snapshot
+                }
+                Err(error) => return Done::failed(false, failure(error.into())),
+            };
+            match mode {
+                Mode::Real => self.rosters.hand_in(&account, snapshot).await,
+                Mode::Dry => self.rosters.compare(&account, &snapshot, room),
             }
         };
         self.run(usernames, work).await
@@ -148,6 +153,12 @@ impl Batch {
         };
         whole.mul_f64(0.9)
     }
+}
+
+/// Counts entries that are no contacts. Who handed them in is told how many
+/// contacts there are.
+fn left_out(entries: u32) {
+    metrics::counter!("muster_roster_contacts_skipped_total").increment(entries.into());
 }
 
 /// Each account in the order of its first entry, and how many entries it has.
