@@ -1,6 +1,7 @@
 //! Rosters that the app hands in by itself: pushed without a fetch, in the
 //! user's turn, within the bounds of what the app would answer.
 
+use muster_tests::app::Answer;
 use muster_tests::client::is_push;
 use muster_tests::http::{Reply, exchange, request};
 use muster_tests::muster::{Summary, TOKEN, admin_request};
@@ -63,7 +64,7 @@ async fn what_is_handed_in_is_pushed_without_a_fetch() {
 }
 
 #[tokio::test]
-async fn nothing_is_kept_for_who_is_offline() {
+async fn who_comes_online_later_gets_what_the_app_says() {
     let stage = Stage::shared().await;
     stage.contacts("john", json!({"app": {}}));
     let reply = hand_in(&stage, "john", json!({"pushed@x.test": {}})).await;
@@ -73,6 +74,32 @@ async fn nothing_is_kept_for_who_is_offline() {
         items(&john.roster().await),
         [format!("{} both", stage.jid("app"))]
     );
+}
+
+/// What was handed in is the last known roster, and nothing more.
+#[tokio::test]
+async fn what_was_handed_in_is_shown_when_the_app_fails_at_the_login() {
+    let stage = Stage::own("").await;
+    let handed_in = json!({"pushed@x.test": {}});
+    let reply = hand_in(&stage, "john", handed_in).await;
+    assert_eq!(reply.json()["users"][0]["outcome"], "offline");
+    stage.answer("john", Answer::Status(500));
+    let mut john = stage.online("john").await;
+    assert_eq!(items(&john.roster().await), ["pushed@x.test both"]);
+    let body = json!(["john"]).to_string();
+    let refresh = admin_request(
+        DOMAIN,
+        ("POST", "refresh?details"),
+        &[JSON],
+        body.as_bytes(),
+    );
+    let reply = exchange(stage.http(), &refresh).await;
+    let entry = &reply.json()["users"][0];
+    let told = (&entry["outcome"], &entry["source"]);
+    assert_eq!(told, (&json!("failed"), &json!("stale")));
+    stage.contacts("john", json!({"app": {}}));
+    stage.refreshed(&["john"]).await;
+    assert_eq!(items(&john.roster().await), ["app@example.test both"]);
 }
 
 #[tokio::test]
