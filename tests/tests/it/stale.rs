@@ -528,6 +528,7 @@ async fn a_change_of_the_configuration_is_heeded() {
         .kill_and_restart_with(binary(), &Setup::for_app(&other))
         .await;
     login(&process, "john").await.roster().await;
+    until_kept(&process, 1.0).await;
     let asked = other.requests_for("john");
     assert_eq!(asked[0].header("if-none-match"), None, "not its own");
 

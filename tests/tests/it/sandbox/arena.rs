@@ -42,8 +42,8 @@ impl Arena {
         Arena::new(muster_test_plugins::hostile(), "100ms").await
     }
 
-    /// With this component. Without circuit breakers, so that each deed is done:
-    /// what they do is in `breaker`.
+    /// With this component. Without circuit breakers and last known
+    /// rosters, so that each deed is done: what they do is in `breaker` and `stale`.
     pub(crate) async fn of(component: &[u8]) -> Arena {
         // On a machine that does much else, a turn is long in coming to its end.
         Arena::new(component, "30ms").await
@@ -64,7 +64,9 @@ impl Arena {
                  [limits.backend.breaker]\nfailures = 1000000"
             ))
             .plugin(&path)
-            .host(HOSTILE, ANYONE, &app.roster_url());
+            .host(HOSTILE, ANYONE, &app.roster_url())
+            // So that each deed is done for whoever asks, whatever was known before.
+            .roster_keys("on_backend_failure = \"reject\"");
         let process = Process::start(binary(), &setup).await;
         let stage = Stage::at(app, process.xmpp(), process.http());
         let hostile = stage.with_domain(HOSTILE);
