@@ -37,8 +37,8 @@ pub(crate) struct Turn {
     idle: AtomicBool,
     limit: u64,
     places: Arc<Semaphore>,
-    /// Held from the first interruption to the end of the turn. The lock is
-    /// taken for an exchange only, never across await.
+    /// Held from the first interruption until the guest waits by itself. The
+    /// lock is taken for an exchange only, never across await.
     place: Mutex<Computing>,
 }
 
@@ -95,10 +95,15 @@ impl Turn {
         }
     }
 
-    /// A poll ends, for whatever reason: what it took counts.
+    /// A poll ends, for whatever reason: what it took counts. A guest that waits
+    /// by itself leaves its place at once: what it waits for, such as a refresh,
+    /// may need the places of other guests.
     fn pause(&self, now: u64) {
         let poll = now.saturating_sub(self.began.swap(now, Ordering::Relaxed));
         self.spent.fetch_add(poll, Ordering::Relaxed);
+        if !self.yielded.load(Ordering::Relaxed) {
+            self.place().take();
+        }
     }
 
     /// Resolves when the interrupted guest may go on.
@@ -246,6 +251,22 @@ mod tests {
         turn.begin();
         turn.resume(901 * MS);
         assert_eq!(turn.tick(910 * MS), Ok(()), "a call has its own");
+    }
+
+    #[test]
+    fn who_waits_by_itself_leaves_its_place() {
+        let turn = turn(30);
+        turn.resume(0);
+        turn.tick(10 * MS).unwrap();
+        turn.pause(10 * MS);
+        go_on(&turn);
+        assert_eq!(turn.places.available_permits(), 0, "it computes on");
+        turn.tick(20 * MS).unwrap();
+        turn.pause(20 * MS);
+        assert_eq!(turn.places.available_permits(), 0, "made to yield again");
+        go_on(&turn);
+        turn.pause(21 * MS);
+        assert_eq!(turn.places.available_permits(), 1, "it waits");
     }
 
     #[test]

@@ -74,18 +74,18 @@ async fn whatever_it_does_the_caller_gets_an_answer(arena: &Arena) {
 
 /// More requests than may be handled at once: told so, and when to come back.
 async fn too_many_requests_at_once_are_told_so(arena: &Arena) {
-    let replies = futures_util::future::join_all((0..60).map(|_| arena.post("spin", ""))).await;
+    let replies = futures_util::future::join_all((0..100).map(|_| arena.post("spin", ""))).await;
     let count = |status| {
         replies
             .iter()
             .filter(|reply| reply.status == status)
             .count()
     };
-    assert_eq!(count(502) + count(503) + count(504), 60);
-    assert!(count(503) > 0);
-    let refused = replies.iter().find(|reply| reply.status == 503);
+    assert_eq!(count(502) + count(429) + count(504), 100);
+    assert!(count(429) > 0);
+    let refused = replies.iter().find(|reply| reply.status == 429);
     assert!(refused.is_some_and(|reply| reply.header("retry-after").is_some()));
-    arena.assert_serving("sixty spins").await;
+    arena.assert_serving("a hundred spins").await;
 }
 
 /// The plugin answers the app; it does not speak for the server to browsers and
