@@ -126,7 +126,7 @@ impl Part {
     /// The user whose document the app makes accordingly.
     fn user(self, contacts: usize) -> String {
         match self {
-            Self::Nothing => "nothing".to_owned(),
+            Self::Nothing => "missing".to_owned(),
             Self::Http | Self::Fetch => contacts.to_string(),
             Self::Parse => format!("odd-{contacts}"),
         }
