@@ -54,8 +54,14 @@ fn contact_list(
     Ok(Fetched::Roster {
         contacts,
         validator: list.validator.filter(|text| is_validator(text)),
-        skipped: list.skipped.saturating_add(dropped),
+        // A number for the log and a metric: a guest that lies does not spoil them.
+        skipped: list.skipped.min(most(limits)).saturating_add(dropped),
     })
+}
+
+/// As many entries as a list may have.
+fn most(limits: &Limits) -> u32 {
+    u32::try_from(limits.contacts).unwrap_or(u32::MAX)
 }
 
 /// `None` drops a contact that cannot be one.

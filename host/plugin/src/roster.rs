@@ -48,7 +48,8 @@ pub enum Fetched {
         contacts: Vec<Contact>,
         /// What the app calls this version of the list, at most 1,024 bytes.
         validator: Option<String>,
-        /// Entries that were left out, by the plugin or by the sandbox.
+        /// Entries that were left out: by the sandbox, and by the plugin, which is
+        /// believed up to [`crate::Limits::contacts`].
         skipped: u32,
     },
 }
