@@ -12,7 +12,7 @@ use crate::egress::Denial;
 use crate::limit::Limit;
 use crate::rarely::Rarely;
 use crate::roster::PluginFault;
-use crate::swap::RolledBack;
+use crate::swap::{RollbackCause, RolledBack};
 use crate::worker::DrainEnd;
 
 const CALLS: &str = "muster_plugin_calls_total";
@@ -198,13 +198,13 @@ impl Meter {
 
     pub(crate) fn rolled_back(&self, rolled_back: &RolledBack) {
         let cause = rolled_back.cause.label();
-        tracing::error!(
-            vhost = self.vhost(),
-            from = %rolled_back.from,
-            to = %rolled_back.to,
-            cause,
-            "rolled back to the build of the plugin before"
-        );
+        let (vhost, from, to) = (self.vhost(), rolled_back.from, rolled_back.to);
+        // What the operator orders wakes nobody up.
+        if matches!(rolled_back.cause, RollbackCause::Operator) {
+            tracing::info!(vhost, %from, %to, cause, "rolled back to the build of the plugin before");
+        } else {
+            tracing::error!(vhost, %from, %to, cause, "rolled back to the build of the plugin before");
+        }
         counter!(ROLLBACKS, "vhost" => self.label(), "cause" => cause).increment(1);
     }
 
