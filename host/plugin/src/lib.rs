@@ -29,6 +29,7 @@ mod guest_log;
 mod inspect;
 mod limit;
 mod linker;
+mod metric;
 #[doc(hidden)]
 pub mod native;
 mod outbound;
@@ -59,6 +60,7 @@ pub use error::{CompilerError, LoadError, RollbackError};
 pub use inspect::{Capability, Digest, DigestError, Import, Inspection, inspect};
 pub use limit::Limit;
 pub use linker::Stubs;
+pub use metric::{LATENCY_BUCKETS, Metric, MetricKind};
 pub use outbound::{Resolve, Resolving, SystemResolver};
 pub use plugin::Plugin;
 pub use refresh::{Changes, Failure, Outcome, Refresher};
@@ -68,4 +70,4 @@ pub use signature::{KeyError, PublicKey, SecretKey, Signature};
 pub use swap::{
     BuildStatus, Phase, Refusal, RollbackCause, RolledBack, Status, Swapped, Verification,
 };
-pub use telemetry::describe_metrics;
+pub use telemetry::{EGRESS_METRICS, METRICS};

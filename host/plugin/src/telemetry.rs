@@ -3,13 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::{
-    Counter, Gauge, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
-    histogram,
-};
+use metrics::{Counter, Gauge, counter, gauge, histogram};
 
 use crate::egress::Denial;
 use crate::limit::Limit;
+use crate::metric::Metric;
 use crate::rarely::Rarely;
 use crate::roster::PluginFault;
 use crate::swap::{RollbackCause, RolledBack};
@@ -38,91 +36,83 @@ const BREAKER_STATE: &str = "muster_breaker_state";
 const BREAKER_TRANSITIONS: &str = "muster_breaker_transitions_total";
 const BREAKER_REFUSED: &str = "muster_breaker_refused_total";
 
-/// Describes the sandbox's metrics to the recorder that is installed.
-pub fn describe_metrics() {
-    describe_counter!(CALLS, Unit::Count, "Calls of a plugin's exports");
-    describe_histogram!(CALL_SECONDS, Unit::Seconds, "Wall time of a call");
-    describe_counter!(TRAPS, Unit::Count, "Stores lost to a trap or a limit");
-    describe_counter!(RETRIES, Unit::Count, "Fetches tried again after a trap");
-    describe_counter!(STORES, Unit::Count, "Stores made");
-    describe_counter!(
-        SWAPS,
-        Unit::Count,
-        "New builds of a plugin, by what became of them: swapped, unchanged, or why they were refused"
-    );
-    describe_counter!(
-        ROLLBACKS,
-        Unit::Count,
-        "Builds of a plugin that were given up for the one before, by cause"
-    );
-    describe_counter!(
-        DRAINS,
-        Unit::Count,
-        "Replaced generations of a plugin, by whether their calls finished in time"
-    );
-    describe_counter!(
-        CACHE,
-        Unit::Count,
-        "Looks for compiled components that were kept, by outcome"
-    );
-    describe_histogram!(
-        COMPILE_SECONDS,
-        Unit::Seconds,
-        "Compiling a component, whatever came of it"
-    );
-    describe_gauge!(
-        CACHE_BYTES,
-        Unit::Bytes,
-        "Size of the compiled components that are kept, of limits.plugin.cache_bytes"
-    );
-    describe_counter!(EGRESS, Unit::Count, "Requests of plugins to apps");
-    describe_histogram!(
-        EGRESS_SECONDS,
-        Unit::Seconds,
-        "Time until an app's response began"
-    );
-    describe_counter!(EGRESS_DENIED, Unit::Count, "Requests refused at the gate");
-    describe_counter!(
-        EGRESS_CONNECTIONS,
-        Unit::Count,
-        "Connections opened to apps"
-    );
-    describe_counter!(
-        EGRESS_CONNECT_FAILURES,
-        Unit::Count,
-        "Connections to apps that did not come about, by reason"
-    );
-    describe_counter!(
-        EGRESS_REDIRECTS,
-        Unit::Count,
-        "Redirects of apps that were followed"
-    );
-    describe_counter!(
-        EGRESS_RENEWALS,
-        Unit::Count,
-        "Changes of secrets and certificates towards apps that were taken"
-    );
-    describe_counter!(
+/// What is counted of plugins, their sandboxes and their builds.
+pub const METRICS: &[Metric] = &[
+    Metric::counter(CALLS, "Calls of a plugin's exports").by(&["vhost", "op", "outcome"]),
+    Metric::histogram(
+        CALL_SECONDS,
+        "Wall time of a call, waiting for a store included",
+    )
+    .by(&["vhost", "op", "outcome"]),
+    Metric::counter(TRAPS, "Stores lost to a trap or a limit").by(&["vhost", "kind"]),
+    Metric::counter(RETRIES, "Fetches tried again after a trap").by(&["vhost"]),
+    Metric::counter(STORES, "Stores made, by what for").by(&["vhost", "purpose"]),
+    Metric::counter(
         LIMITS,
-        Unit::Count,
-        "Limits that a plugin or its app reached, by the limit's key"
-    );
-    describe_gauge!(
+        "Limits that a plugin or its app reached, by the limit's key",
+    )
+    .by(&["vhost", "limit"]),
+    Metric::counter(
+        SWAPS,
+        "New builds of a plugin, by what became of them: swapped, unchanged, or why they were refused",
+    )
+    .by(&["vhost", "outcome"]),
+    Metric::counter(
+        ROLLBACKS,
+        "Builds of a plugin that were given up for the one before, by cause",
+    )
+    .by(&["vhost", "cause"]),
+    Metric::counter(
+        DRAINS,
+        "Replaced generations of a plugin, by whether their calls finished in time",
+    )
+    .by(&["vhost", "outcome"]),
+    Metric::counter(
+        CACHE,
+        "Looks for compiled components that were kept, by outcome",
+    )
+    .by(&["outcome"]),
+    Metric::gauge(
+        CACHE_BYTES,
+        "Size of the compiled components that are kept, of limits.plugin.cache_bytes",
+    ),
+    Metric::histogram(
+        COMPILE_SECONDS,
+        "Compiling a component, whatever came of it",
+    ),
+    Metric::gauge(
         BREAKER_STATE,
-        Unit::Count,
-        "Whether a circuit breaker lets calls pass: closed (0), open (1), probing (2)"
-    );
-    describe_counter!(
+        "Whether a circuit breaker lets calls pass: closed (0), open (1), probing (2)",
+    )
+    .by(&["vhost", "breaker"]),
+    Metric::counter(
         BREAKER_TRANSITIONS,
-        Unit::Count,
-        "Changes of a circuit breaker's state, by the state that it came to"
-    );
-    describe_counter!(
-        BREAKER_REFUSED,
-        Unit::Count,
-        "Calls that a circuit breaker refused"
-    );
-}
+        "Changes of a circuit breaker's state, by the state that it came to",
+    )
+    .by(&["vhost", "breaker", "to"]),
+    Metric::counter(BREAKER_REFUSED, "Calls that a circuit breaker refused")
+        .by(&["vhost", "breaker"]),
+];
+
+/// What is counted of their requests to apps.
+pub const EGRESS_METRICS: &[Metric] = &[
+    Metric::counter(EGRESS, "Requests of plugins to apps").by(&["vhost", "outcome"]),
+    Metric::histogram(EGRESS_SECONDS, "Time until an app's response began")
+        .by(&["vhost", "outcome"]),
+    Metric::counter(EGRESS_DENIED, "Requests refused at the gate").by(&["vhost", "reason"]),
+    Metric::counter(EGRESS_CONNECTIONS, "Connections opened to apps").by(&["vhost"]),
+    Metric::counter(
+        EGRESS_CONNECT_FAILURES,
+        "Connections to apps that did not come about, by reason",
+    )
+    .by(&["vhost", "reason"]),
+    Metric::counter(EGRESS_REDIRECTS, "Redirects of apps that were followed").by(&["vhost"]),
+    Metric::counter(
+        EGRESS_RENEWALS,
+        "Changes of secrets and certificates towards apps that were taken",
+    )
+    .by(&["vhost"]),
+];
 
 /// A look into the cache has found something, or not.
 pub(crate) fn cached(outcome: &'static str) {
@@ -177,7 +167,8 @@ impl Meter {
 
     pub(crate) fn call(&self, op: &'static str, outcome: &'static str, took: Duration) {
         counter!(CALLS, "vhost" => self.label(), "op" => op, "outcome" => outcome).increment(1);
-        histogram!(CALL_SECONDS, "vhost" => self.label(), "op" => op).record(took.as_secs_f64());
+        histogram!(CALL_SECONDS, "vhost" => self.label(), "op" => op, "outcome" => outcome)
+            .record(took.as_secs_f64());
     }
 
     pub(crate) fn trap(&self, fault: PluginFault) {
@@ -214,7 +205,8 @@ impl Meter {
 
     pub(crate) fn request(&self, outcome: &'static str, took: Duration) {
         counter!(EGRESS, "vhost" => self.label(), "outcome" => outcome).increment(1);
-        histogram!(EGRESS_SECONDS, "vhost" => self.label()).record(took.as_secs_f64());
+        histogram!(EGRESS_SECONDS, "vhost" => self.label(), "outcome" => outcome)
+            .record(took.as_secs_f64());
     }
 
     /// A request was refused; whether to tell it in the log.

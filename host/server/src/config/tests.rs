@@ -834,7 +834,7 @@ fn every_limit_has_a_metric() {
     let rows = documented_limits();
     for Documented { key, metric, .. } in &rows {
         assert!(
-            described.contains(*metric),
+            described.contains(metric),
             "{key}: `{metric}` is not described"
         );
     }

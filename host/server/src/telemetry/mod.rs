@@ -1,0 +1,114 @@
+//! What the server counts: the recorder, and the meaning of each metric.
+//!
+//! Owns the catalogue of all metrics, a subject a file; each metric is counted
+//! where it happens. Labels never carry usernames. `docs/metrics.md` is held
+//! against the catalogue, and so is whatever queries it. Logs are the command
+//! line's affair.
+
+mod connections;
+mod logins;
+mod refresh;
+mod rosters;
+mod sessions;
+mod stanzas;
+mod store;
+#[cfg(test)]
+mod tests;
+mod web;
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use muster_plugin::{Metric, MetricKind};
+
+pub(crate) use self::logins::login;
+pub(crate) use self::sessions::stream_ended;
+pub(crate) use self::stanzas::stanza;
+
+/// How often [`Metrics::upkeep`] should run.
+pub(crate) const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The metrics of one subject.
+struct Subject {
+    /// The heading in `docs/metrics.md`.
+    #[cfg_attr(not(test), expect(dead_code, reason = "a heading of the document"))]
+    title: &'static str,
+    metrics: &'static [Metric],
+}
+
+/// Every metric that the process may have.
+const CATALOGUE: &[Subject] = &[
+    Subject::new("Connections", connections::METRICS),
+    Subject::new("Logins", logins::METRICS),
+    Subject::new("Sessions", sessions::METRICS),
+    Subject::new("Stanzas", stanzas::METRICS),
+    Subject::new("Rosters", rosters::METRICS),
+    Subject::new("Refreshes, and what the operator orders", refresh::METRICS),
+    Subject::new("Requests to apps", muster_plugin::EGRESS_METRICS),
+    Subject::new("Plugins", muster_plugin::METRICS),
+    Subject::new("The store", store::METRICS),
+    Subject::new("Web clients", web::METRICS),
+];
+
+impl Subject {
+    const fn new(title: &'static str, metrics: &'static [Metric]) -> Subject {
+        Subject { title, metrics }
+    }
+}
+
+fn catalogue() -> impl Iterator<Item = &'static Metric> {
+    CATALOGUE.iter().flat_map(|subject| subject.metrics)
+}
+
+/// The process's metrics.
+#[derive(Clone)]
+pub(crate) struct Metrics(Option<PrometheusHandle>);
+
+impl Metrics {
+    /// Installs the recorder, once in the process: several servers in one
+    /// process share it. Where an embedding program has installed its own,
+    /// the metrics go there and `/metrics` stays empty.
+    pub(crate) fn install() -> Metrics {
+        static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+        let handle = HANDLE.get_or_init(|| {
+            let handle = builder()?.install_recorder().ok()?;
+            catalogue().for_each(Metric::describe);
+            Some(handle)
+        });
+        Metrics(handle.clone())
+    }
+
+    /// The Prometheus text format.
+    pub(crate) fn render(&self) -> String {
+        self.0
+            .as_ref()
+            .map(PrometheusHandle::render)
+            .unwrap_or_default()
+    }
+
+    /// Folds what the histograms have gathered; to be called now and then, so
+    /// that they do not grow while nobody asks.
+    pub(crate) fn upkeep(&self) {
+        if let Some(handle) = &self.0 {
+            handle.run_upkeep();
+        }
+    }
+}
+
+/// An exporter that knows the bounds of each histogram.
+fn builder() -> Option<PrometheusBuilder> {
+    catalogue().try_fold(PrometheusBuilder::new(), |builder, metric| {
+        let MetricKind::Histogram(bounds) = metric.kind else {
+            return Some(builder);
+        };
+        let name = Matcher::Full(metric.name.to_owned());
+        builder.set_buckets_for_metric(name, bounds).ok()
+    })
+}
+
+/// The names of the metrics that have a description.
+#[cfg(test)]
+pub(crate) fn described() -> std::collections::BTreeSet<&'static str> {
+    catalogue().map(|metric| metric.name).collect()
+}

@@ -1,0 +1,27 @@
+//! What is counted of rosters: asked for, pushed, kept for when the app fails.
+
+use muster_plugin::Metric;
+
+/// Upper bounds of the ages of rosters: a second to a month.
+const AGE_BUCKETS: &[f64] = &[
+    1.0,
+    10.0,
+    60.0,
+    600.0,
+    3_600.0,
+    21_600.0,
+    86_400.0,
+    604_800.0,
+    2_592_000.0,
+];
+
+pub(super) const METRICS: &[Metric] = &[
+    Metric::counter("muster_rosters_served_total", "Rosters that clients asked for and got, by source: the app, its last answer in memory (cache), the last known one (stale), none in its place (empty)").by(&["source"]),
+    Metric::counter("muster_roster_pushes_total", "Roster pushes written to clients"),
+    Metric::counter("muster_roster_contacts_skipped_total", "Entries of the app's answers that are not contacts"),
+    Metric::histogram("muster_roster_age_seconds", "How long ago the app told or confirmed a last known roster that was given to a client").within(AGE_BUCKETS),
+    Metric::gauge("muster_rosters_owed", "Users who see something else than the app's answer until it answers, by vhost").by(&["vhost"]),
+    Metric::counter("muster_roster_recoveries_total", "Attempts to get a roster that the app owes, by outcome").by(&["outcome"]),
+    Metric::counter("muster_rosters_kept_total", "Last known rosters, by what became of them: kept, evicted, too_large, forgotten, dropped (too many wait), failed, unread").by(&["outcome"]),
+    Metric::counter("muster_rosters_unreadable_total", "Last known rosters that were dropped because they could not be read, by reason").by(&["reason"]),
+];
