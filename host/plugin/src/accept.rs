@@ -143,6 +143,10 @@ fn failure_to_guest(failure: Failure) -> types::Failure {
     let error = match failure {
         Failure::InvalidUsername => return types::Failure::InvalidUsername,
         Failure::Overloaded => return types::Failure::Overloaded,
+        Failure::Held => {
+            let text = "held by the guard against mass removal".to_owned();
+            return types::Failure::Fetch(types::FetchError::Malformed(text));
+        }
         Failure::Fetch(error) => error,
     };
     types::Failure::Fetch(match error {

@@ -56,6 +56,10 @@ pub enum Failure {
     InvalidUsername,
     /// The fetch failed; [`FetchError::Plugin`] reaches the plugin as `plugin`.
     Fetch(FetchError),
+    /// The app's answer is held back because too many users would lose their
+    /// contacts at once. The contract has no word for it: it reaches the plugin
+    /// as `malformed`, with a text that says it.
+    Held,
     /// The host is overloaded or shutting down.
     Overloaded,
 }

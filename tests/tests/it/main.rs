@@ -23,6 +23,7 @@ mod compliance;
 mod control;
 mod document;
 mod egress;
+mod guard;
 mod host_meta;
 mod hostile;
 mod jwt;

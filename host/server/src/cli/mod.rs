@@ -10,6 +10,7 @@ mod check_config;
 mod compiler;
 mod demo;
 mod failure;
+mod guard;
 mod logging;
 mod plugin;
 mod refresh;
@@ -77,6 +78,9 @@ enum Command {
     /// See whether the apps are asked, and have them asked again
     #[command(subcommand)]
     Backend(backend::BackendCommand),
+    /// See whether removals of contacts are held back because they are so many, and let them through
+    #[command(subcommand)]
+    Guard(guard::GuardCommand),
     /// Make certificates
     #[command(subcommand)]
     Cert(cert::CertCommand),
@@ -121,6 +125,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::User(command) => command.run(),
         Command::Plugin(command) => command.run(),
         Command::Backend(command) => command.run(),
+        Command::Guard(command) => command.run(),
         Command::Cert(command) => command.run(),
         Command::Refresh(refresh) => refresh.run(),
         Command::Demo(demo) => demo.run(),

@@ -82,6 +82,29 @@ fn the_example_is_accepted_and_states_the_defaults() {
         panic!("the example shows static users")
     };
     assert!(!users.is_empty());
+    assert_eq!(config.virtual_hosts[0].guard, Guard::default());
+}
+
+#[test]
+fn a_guard_has_an_order_of_its_numbers() {
+    let host = "[[virtual_host]]\ndomain = \"example.test\"\nauth.kind = \"any\"\n\
+        roster.http_roster_url = \"http://127.0.0.1/%s\"\n[virtual_host.guard]\n";
+    let told = |keys: &str| {
+        let text = format!(
+            "admin.tokens = [\"0123456789abcdef\"]\nxmpp.require_tls = false\n{host}{keys}"
+        );
+        parse(&text).map(drop).map_err(|faults| faults.to_string())
+    };
+    assert_eq!(told("min_users = 5\nmax_users = 5"), Ok(()));
+    for (keys, expected) in [
+        ("min_users = 2000", "must be at most 1000"),
+        ("max_users = 10", "is too little for min_users"),
+        ("lost_percent = 101", "must be at most 100"),
+        ("users_percent = 0", "must be above 0"),
+    ] {
+        let faults = told(keys).unwrap_err();
+        assert!(faults.contains(expected), "{keys}: {faults}");
+    }
 }
 
 #[test]

@@ -17,6 +17,7 @@ use super::auth::{Auth, check_http};
 use super::backend_limits::BackendLimits;
 use super::contact_addresses::ContactAddresses;
 use super::fault::{Place, Problem};
+use super::guard::Guard;
 use super::limits::Limits;
 use super::listeners::{Http, Xmpp};
 use super::origin::Egress;
@@ -49,6 +50,8 @@ pub struct VirtualHost {
     pub plugin: HostPlugin,
     /// `[virtual_host.backend.limits]` over `[limits.backend]`.
     pub backend: BackendLimits,
+    /// `[virtual_host.guard]`: when removals are held back.
+    pub guard: Guard,
     /// Its certificate. There is one if `xmpp.require_tls`.
     pub tls: Option<HostTls>,
     /// Where people reach who runs it.
@@ -135,6 +138,7 @@ impl VirtualHost {
                     BackendLimits::read(section, &limits.backend)
                 })
             });
+            let guard = section.section("guard", Guard::read);
             let tls = HostTls::read(section, domain.as_ref(), &mut certificates);
             let contact_addresses = section.section("contact_addresses", ContactAddresses::read);
             Some(Self {
@@ -146,6 +150,7 @@ impl VirtualHost {
                 egress: egress?,
                 plugin,
                 backend,
+                guard,
                 tls,
                 contact_addresses,
             })

@@ -2,10 +2,13 @@
 //! do. Behind the same token as `/roster_admin/`; `docs/admin-api.md` has the
 //! routes.
 //!
-//! Owns the routes and their status codes; what they do is `muster-plugin`'s and
-//! [`crate::plugin_file`]'s. Nothing under `/admin` is said or done without the
+//! Owns the routes and their status codes; what they do is `muster-plugin`'s,
+//! [`crate::plugin_file`]'s and [`crate::rosters`]'. Those about the guard
+//! against mass removal are in [`guards`]. Nothing under `/admin` is said or done without the
 //! token, and bodies are not read.
 
+pub(crate) mod guard_report;
+mod guards;
 pub(crate) mod report;
 
 use std::sync::Arc;
@@ -33,6 +36,7 @@ pub(crate) fn routes(state: Arc<HttpState>) -> Router {
         .route("/backends", get(backends))
         .route("/backends/{vhost}", get(backend))
         .route("/backends/{vhost}/reset", post(reset))
+        .merge(guards::routes())
         .fallback(answer::not_found)
         .method_not_allowed_fallback(answer::method_not_allowed)
         // Around the fallbacks too: without the token every path is the same.

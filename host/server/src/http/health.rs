@@ -15,7 +15,7 @@ pub(crate) async fn healthz() -> &'static str {
 }
 
 /// Whether new clients and refreshes are welcome: no while the server drains.
-/// A circuit breaker that is open does not change that, since logins and
+/// A circuit breaker that is open, or a guard that holds removals, does not change that, since logins and
 /// whatever rosters are known go on; it is told, but not of whom: nobody has
 /// shown a token.
 pub(crate) async fn readyz(State(state): State<Arc<HttpState>>) -> Response {
@@ -24,9 +24,18 @@ pub(crate) async fn readyz(State(state): State<Arc<HttpState>>) -> Response {
     }
     let breakers = state.hosts.iter().flat_map(|host| host.plugin.breakers());
     let tripped = breakers.filter(|it| it.state != BreakerState::Closed);
-    match tripped.count() {
-        0 => "ready\n".into_response(),
-        count => format!("ready, degraded: circuit breakers open: {count}\n").into_response(),
+    let open = tripped.count();
+    let holding = state.rosters.holding_guards();
+    let mut causes = Vec::new();
+    if open > 0 {
+        causes.push(format!("circuit breakers open: {open}"));
+    }
+    if holding > 0 {
+        causes.push(format!("guards that hold removals: {holding}"));
+    }
+    match causes.is_empty() {
+        true => "ready\n".into_response(),
+        false => format!("ready, degraded: {}\n", causes.join("; ")).into_response(),
     }
 }
 

@@ -37,6 +37,7 @@ pub(crate) use self::admin::{Desks, Tokens};
 pub(crate) use self::client::Peer;
 pub(crate) use self::web::{Web, WebSettings, router as web_router};
 use crate::hosts::Hosts;
+use crate::rosters::Rosters;
 use crate::telemetry::Metrics;
 
 /// The bounds of one HTTP connection and of one request on it.
@@ -59,6 +60,7 @@ pub(crate) struct HttpState {
     pub(crate) hosts: Arc<Hosts>,
     /// Where requests under `/roster_admin/` are worked on.
     pub(crate) desks: Desks,
+    pub(crate) rosters: Arc<Rosters>,
     pub(crate) tokens: Tokens,
     pub(crate) limits: HttpLimits,
     pub(crate) metrics: Metrics,

@@ -19,6 +19,9 @@ pub(super) enum Reach {
     /// The app was not asked: the plugin or the host will not ask for such a
     /// user, or not there. Neither a sign of life of the app nor of an outage.
     NotAsked,
+    /// The app works, and its word on the user is held back by the guard: the
+    /// last known roster is the answer.
+    Held,
     /// The server is about to end.
     Ending,
 }
@@ -40,6 +43,7 @@ impl SourceError {
                 | FetchError::TooLarge
                 | FetchError::Plugin(_) => Reach::App,
             },
+            SourceError::Held => Reach::Held,
             SourceError::ShuttingDown => Reach::Ending,
         }
     }
@@ -60,7 +64,7 @@ pub(super) enum Verdict {
 /// known one.
 pub(super) fn verdict(policy: OnBackendFailure, reach: Reach, kept: bool) -> Verdict {
     match (policy, reach) {
-        (OnBackendFailure::Stale, Reach::App) if kept => Verdict::Kept,
+        (OnBackendFailure::Stale, Reach::App | Reach::Held) if kept => Verdict::Kept,
         (OnBackendFailure::Empty, Reach::App) => Verdict::Empty,
         _ => Verdict::Refuse,
     }
@@ -98,6 +102,7 @@ mod tests {
         ] {
             assert_eq!(SourceError::Fetch(error.clone()).reach(), reach, "{error}");
         }
+        assert_eq!(SourceError::Held.reach(), Reach::Held);
         assert_eq!(SourceError::ShuttingDown.reach(), Reach::Ending);
     }
 
@@ -109,6 +114,7 @@ mod tests {
             (Stale, Reach::App, false, Verdict::Refuse, true),
             (Stale, Reach::NoSuchUser, true, Verdict::Refuse, false),
             (Stale, Reach::NotAsked, true, Verdict::Refuse, false),
+            (Stale, Reach::Held, true, Verdict::Kept, false),
             (Stale, Reach::Ending, true, Verdict::Refuse, false),
             (Reject, Reach::App, true, Verdict::Refuse, false),
             (Reject, Reach::NoSuchUser, true, Verdict::Refuse, false),

@@ -67,10 +67,9 @@ impl Rosters {
             return Ok(());
         }
         let fetched = self.fetch_while_waiting(user, kept.as_deref()).await;
-        let failed = fetched.as_ref().err().map(SourceError::reach);
-        let landed = self.land(user, fetched);
-        if let Some(reach) = failed {
-            self.stand_in(user, reach, kept.as_deref());
+        let landed = self.land(user, fetched, kept.as_deref());
+        if let Err(error) = &landed {
+            self.stand_in(user, error.reach(), kept.as_deref());
         }
         turn.end(landed.clone());
         landed.map(drop)
@@ -108,7 +107,7 @@ impl Rosters {
     }
 
     /// What is kept for the user, if the operator wants it.
-    async fn last_known(&self, user: &User) -> Option<Arc<KeptRoster>> {
+    pub(super) async fn last_known(&self, user: &User) -> Option<Arc<KeptRoster>> {
         let source = &user.source;
         if source.policy != OnBackendFailure::Stale {
             return None;

@@ -12,8 +12,10 @@ mod exchange;
 mod fallback;
 mod first;
 mod flight;
+mod guard;
 mod keeper;
 mod kept;
+mod landing;
 mod outage;
 mod recovery;
 mod refresh;
@@ -34,6 +36,7 @@ pub(crate) use self::exchange::Watcher;
 use self::fallback::Reach;
 pub(crate) use self::flight::Provenance;
 use self::flight::{Arrived, Boarding, Landed, Turn};
+pub(crate) use self::guard::GuardStatus;
 pub(crate) use self::keeper::Keeper;
 use self::kept::{Due, KeptRoster, Seen, Validator};
 pub(crate) use self::refresh::{
@@ -98,6 +101,9 @@ impl Rosters {
         self.tasks.spawn(keeper.run(domains, self.stop.clone()));
         for source in self.sources.values() {
             let (rosters, source) = (Arc::clone(self), Arc::clone(source));
+            let guarding =
+                guard::watch::run(Arc::clone(&rosters), Arc::clone(&source), self.stop.clone());
+            self.tasks.spawn(guarding);
             self.tasks
                 .spawn(recovery::run(rosters, source, self.stop.clone()));
         }
@@ -122,9 +128,10 @@ impl Rosters {
     pub(crate) fn enter(&self, account: &BareJid) -> Option<Arc<User>> {
         let source = self.sources.get(account.domain())?;
         let mut users = self.users.lock();
-        let user = users
-            .entry(account.as_str().into())
-            .or_insert_with(|| Arc::new(User::new(account.clone(), Arc::clone(source))));
+        let user = users.entry(account.as_str().into()).or_insert_with(|| {
+            source.guard.came();
+            Arc::new(User::new(account.clone(), Arc::clone(source)))
+        });
         Some(Arc::clone(user))
     }
 
@@ -136,7 +143,15 @@ impl Rosters {
         {
             // Before anybody can enter again, so that nothing is pushed to a
             // session that knows nothing of it.
-            user.state().gone = true;
+            let was_held = {
+                let mut state = user.state();
+                state.gone = true;
+                std::mem::take(&mut state.held)
+            };
+            if was_held {
+                user.source.guard.ends_to_hold();
+            }
+            user.source.guard.left(account);
             user.source.outage.settle(account);
         }
     }
@@ -201,19 +216,34 @@ impl Rosters {
     }
 
     async fn fetch(&self, user: &User, turn: Turn<'_>) -> Landed {
-        let known = {
+        let (known, is_shown) = {
             let state = user.state();
             let snapshot = state.snapshot.as_ref();
-            snapshot.and_then(|_| user.source.known(&state.validator))
+            let known = snapshot.and_then(|_| user.source.known(&state.validator));
+            (known, snapshot.is_some())
+        };
+        // What the app says is compared with what the user had, whether or not
+        // anybody has looked at it in this session.
+        let kept = match is_shown {
+            true => None,
+            false => self.last_known(user).await,
         };
         let fetched = user.source.fetch(&user.account, known.as_deref()).await;
-        let landed = self.land(user, fetched);
+        let landed = self.land(user, fetched, kept.as_deref());
         turn.end(landed.clone());
         landed
     }
 
-    /// Takes what a fetch came to. Called by the holder of the fetch turn.
-    fn land(&self, user: &User, fetched: Result<Answer, SourceError>) -> Landed {
+    /// Takes what a fetch came to, unless the guard holds it back; `kept` is
+    /// the last known roster, if the user has none yet. Called by the holder of
+    /// the fetch turn.
+    fn land(
+        &self,
+        user: &User,
+        fetched: Result<Answer, SourceError>,
+        kept: Option<&KeptRoster>,
+    ) -> Landed {
+        self.weigh(user, &fetched, kept)?;
         match fetched {
             Ok(Answer::Unchanged) => {
                 user.state().standing = Standing::App;

@@ -197,6 +197,11 @@ impl Pace {
         self.pause.mul_f64(share)
     }
 
+    /// How many are asked for at once at most.
+    pub(super) fn largest(&self) -> usize {
+        self.largest
+    }
+
     /// How soon after an attempt a sign of life may cause the next.
     pub(super) fn shortest(&self) -> Duration {
         self.pause.min(SHORTEST_PAUSE)

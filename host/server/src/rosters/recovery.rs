@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::outage::Pace;
 use super::source::Source;
-use super::{Rosters, User};
+use super::{Rosters, SourceError, User};
 
 /// Asks `source` for what it owes until `stop`.
 pub(super) async fn run(rosters: Arc<Rosters>, source: Arc<Source>, stop: CancellationToken) {
@@ -85,7 +85,8 @@ async fn ask(rosters: &Arc<Rosters>, user: Arc<User>) -> Answered {
     let landed = rosters.refetch(&user).await;
     let outcome = if landed.is_ok() { "ok" } else { "failed" };
     metrics::counter!("muster_roster_recoveries_total", "outcome" => outcome).increment(1);
-    if landed.is_ok() {
+    if matches!(landed, Ok(_) | Err(SourceError::Held)) {
+        // The guard asks again for whom it holds.
         return Answered::Yes;
     }
     // Behind all others. Who has left in the meantime is not found next time.

@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use super::fallback::Reach;
+use super::guard::Guard;
 use super::kept::{Origin, Validator};
 use super::outage::{Outage, Pace};
 use crate::config::{self, OnBackendFailure};
@@ -33,6 +34,8 @@ pub(crate) struct Source {
     pub(super) stale_after: Duration,
     /// Whether the app fails, and whom it owes a roster.
     pub(super) outage: Outage,
+    /// Whether what it says is honoured.
+    pub(super) guard: Guard,
     pace: Pace,
 }
 
@@ -50,6 +53,9 @@ pub(crate) enum SourceError {
     /// The plugin or the app said no; see [`FetchError`].
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// The app answered, and the guard against mass removal holds it back.
+    #[error("the answer is held by the guard against mass removal")]
+    Held,
     /// The server is shutting down.
     #[error("the server is shutting down")]
     ShuttingDown,
@@ -62,7 +68,9 @@ impl SourceError {
             SourceError::Fetch(FetchError::NotFound) => {
                 StanzaError::new(ErrorType::Cancel, StanzaCondition::ItemNotFound)
             }
-            SourceError::Fetch(FetchError::Plugin(_)) | SourceError::ShuttingDown => {
+            SourceError::Fetch(FetchError::Plugin(_))
+            | SourceError::Held
+            | SourceError::ShuttingDown => {
                 StanzaError::new(ErrorType::Wait, StanzaCondition::ResourceConstraint)
             }
             SourceError::Fetch(
@@ -105,6 +113,7 @@ impl Source {
             policy: host.roster.on_backend_failure,
             stale_after: host.roster.stale_after,
             outage: Outage::new(refresh.recovery_interval),
+            guard: Guard::new(host.domain.as_str(), host.guard),
             pace: Pace::new(refresh.recovery_concurrency, refresh.recovery_interval),
         }
     }
@@ -159,7 +168,7 @@ impl Source {
         match answer.as_ref().map_err(SourceError::reach) {
             Ok(_) | Err(Reach::NoSuchUser) => self.outage.is_over(),
             Err(Reach::App) => self.outage.failed(Instant::now()),
-            Err(Reach::NotAsked | Reach::Ending) => {}
+            Err(Reach::NotAsked | Reach::Held | Reach::Ending) => {}
         }
         answer
     }

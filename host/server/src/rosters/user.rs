@@ -43,6 +43,9 @@ pub(crate) struct State {
     pub(super) validator: Option<Validator>,
     /// What is kept of it on the disk, as far as is known.
     pub(super) kept: Option<Mark>,
+    /// The guard holds back what the app says, and this is the roster from
+    /// before.
+    pub(super) held: bool,
     /// The last resource is gone, and this is no longer the user's state: a
     /// fetch that is still under way has nobody to push to.
     pub(super) gone: bool,

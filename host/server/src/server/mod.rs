@@ -228,6 +228,7 @@ impl HttpSide {
         let state = HttpState {
             hosts: Arc::clone(&services.hosts),
             desks,
+            rosters: Arc::clone(&services.rosters),
             tokens: self.tokens,
             limits: self.limits,
             metrics: metrics.clone(),

@@ -6,6 +6,7 @@
 //! line's affair.
 
 mod connections;
+mod guard;
 mod logins;
 mod refresh;
 mod rosters;
@@ -44,6 +45,7 @@ const CATALOGUE: &[Subject] = &[
     Subject::new("Sessions", sessions::METRICS),
     Subject::new("Stanzas", stanzas::METRICS),
     Subject::new("Rosters", rosters::METRICS),
+    Subject::new("The guard against mass removal", guard::METRICS),
     Subject::new("Refreshes, and what the operator orders", refresh::METRICS),
     Subject::new("Requests to apps", muster_plugin::EGRESS_METRICS),
     Subject::new("Plugins", muster_plugin::METRICS),

@@ -133,6 +133,7 @@ impl<'a> User<'a> {
                 Verdict::Unchanged => "unchanged",
                 Verdict::Offline => "offline",
                 Verdict::Failed(Failure::InvalidUsername) => "invalid",
+                Verdict::Failed(Failure::Held) => "held",
                 Verdict::Failed(Failure::Fetch(FetchError::NotFound)) => "not-found",
                 Verdict::Failed(_) => "failed",
             },
@@ -172,6 +173,7 @@ impl Fault {
             message: match failure {
                 Failure::InvalidUsername => "the entry is not a username".to_owned(),
                 Failure::Overloaded => "the server is overloaded or stops".to_owned(),
+                Failure::Held => "held by the guard against mass removal".to_owned(),
                 Failure::Fetch(error) => error.to_string(),
             },
         }
@@ -184,6 +186,7 @@ fn class(failure: &Failure) -> (&'static str, bool) {
     let error = match failure {
         Failure::InvalidUsername => return ("invalid-username", false),
         Failure::Overloaded => return ("overloaded", true),
+        Failure::Held => return ("held", true),
         Failure::Fetch(error) => error,
     };
     match error {
@@ -203,6 +206,8 @@ fn reason(failure: &Failure) -> Reason {
     let error = match failure {
         Failure::InvalidUsername => return Reason::InvalidUsername,
         Failure::Overloaded => return Reason::Overloaded,
+        // As the plugin is told.
+        Failure::Held => return Reason::Malformed,
         Failure::Fetch(error) => error,
     };
     match error {

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use super::record::{Entry, Record};
-use super::{Done, Mode, RefreshTerms, Room, Rosters, failure};
+use super::{Done, Mode, RefreshTerms, Rehearsal, Rosters, failure};
 
 /// The entries of one request to a virtual host.
 pub(crate) struct Batch {
@@ -71,7 +71,7 @@ impl Batch {
         // A leaf lock; each account comes once.
         let rosters = &Mutex::new(rosters);
         let most = self.terms.contacts;
-        let room = &Room::new(self.terms.dry_run_contacts);
+        let rehearsal = &self.rehearsal();
         let work = |account: BareJid| async move {
             let contacts = rosters.lock().remove(&account).unwrap_or_default();
             let snapshot = match Snapshot::from_contacts(&account, contacts, most) {
@@ -83,10 +83,17 @@ impl Batch {
             };
             match mode {
                 Mode::Real => self.rosters.hand_in(&account, snapshot).await,
-                Mode::Dry => self.rosters.compare(&account, &snapshot, room),
+                Mode::Dry => self.rosters.compare(&account, &snapshot, rehearsal),
             }
         };
         self.run(usernames, work).await
+    }
+
+    /// For a dry run of these entries.
+    pub(super) fn rehearsal(&self) -> Rehearsal {
+        let source = self.rosters.sources.get(&self.domain);
+        let guard = source.map(|source| source.guard.rehearsal());
+        Rehearsal::new(self.terms.dry_run_contacts, guard)
     }
 
     /// Does `work` once for each account among `usernames`; one outcome for

@@ -20,7 +20,7 @@ use muster_xmpp::roster::ChangeCounts;
 
 pub(crate) use self::batch::{Batch, HandedIn};
 pub(crate) use self::preview::Preview;
-use self::preview::Room;
+use self::preview::Rehearsal;
 pub(crate) use self::record::{Entry, Progress, Record, Verdict};
 use super::flight::Landed;
 use super::{Provenance, Rosters, SourceError, Standing};
@@ -70,15 +70,19 @@ pub(crate) enum Mode {
 pub(crate) struct RefreshCall {
     batch: Arc<Batch>,
     mode: Mode,
-    /// What is left of the contacts that a dry run may name.
-    room: Room,
+    /// What a dry run shares among its users.
+    rehearsal: Rehearsal,
 }
 
 impl RefreshCall {
     /// For one request to the plugin.
     pub(crate) fn new(batch: Arc<Batch>, mode: Mode) -> RefreshCall {
-        let room = Room::new(batch.terms.dry_run_contacts);
-        RefreshCall { batch, mode, room }
+        let rehearsal = batch.rehearsal();
+        RefreshCall {
+            batch,
+            mode,
+            rehearsal,
+        }
     }
 
     async fn run(&self, usernames: Vec<String>) -> Vec<Outcome> {
@@ -86,7 +90,7 @@ impl RefreshCall {
         let work = |account: BareJid| async move {
             match self.mode {
                 Mode::Real => rosters.refresh(&account).await,
-                Mode::Dry => rosters.preview(&account, &self.room).await,
+                Mode::Dry => rosters.preview(&account, &self.rehearsal).await,
             }
         };
         self.batch.run(usernames, work).await
@@ -162,7 +166,11 @@ impl Rosters {
             return Done::offline();
         };
         let landed = self.refetch(&user).await;
-        count(if landed.is_ok() { "updated" } else { "failed" });
+        count(match landed {
+            Ok(_) => "updated",
+            Err(SourceError::Held) => "held",
+            Err(_) => "failed",
+        });
         let kept = matches!(user.state().standing, Standing::Kept(_));
         Done::landed(landed).or_kept(kept)
     }
@@ -183,6 +191,7 @@ fn changes(counts: ChangeCounts) -> Changes {
 fn failure(error: SourceError) -> Failure {
     match error {
         SourceError::Fetch(error) => Failure::Fetch(error),
+        SourceError::Held => Failure::Held,
         SourceError::ShuttingDown => Failure::Overloaded,
     }
 }

@@ -2,18 +2,24 @@
 //!
 //! Asks the app as a refresh does and compares with the roster that the user
 //! has now. Takes no turn and no ticket, keeps nothing and pushes nothing, so
-//! it can neither disturb nor overtake a real one.
+//! it can neither disturb nor overtake a real one. What the guard against mass
+//! removal would hold is tried with a copy of it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use muster_plugin::Failure;
 use muster_xmpp::BareJid;
 use muster_xmpp::roster::{Change, ChangeCounts, Snapshot, diff};
+use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::{Done, changes, count, failure};
 use crate::limit::Limit;
+use crate::rosters::guard::{Policy, Ruling, Seat, Word};
+use crate::rosters::landing::held_roster;
 use crate::rosters::source::Answer;
-use crate::rosters::{Provenance, Rosters};
+use crate::rosters::{Provenance, Rosters, User};
 
 /// The contacts that a refresh would change: their bare JIDs, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,12 +31,39 @@ pub(crate) struct Preview {
     pub(crate) truncated: bool,
 }
 
+/// What the users of one dry run share.
+pub(super) struct Rehearsal {
+    room: Room,
+    /// The guard as it was, and what the dry run has made of it since. A leaf
+    /// lock.
+    guard: Option<Mutex<Policy>>,
+}
+
+impl Rehearsal {
+    pub(super) fn new(contacts: usize, guard: Option<Policy>) -> Rehearsal {
+        Rehearsal {
+            room: Room::new(contacts),
+            guard: guard.map(Mutex::new),
+        }
+    }
+
+    /// Whether the guard would hold this.
+    fn would_hold(&self, user: &User, word: Word) -> bool {
+        let Some(guard) = &self.guard else {
+            return false;
+        };
+        let (online, now) = (user.source.guard.online(), Instant::now().into_std());
+        let mut guard = guard.lock();
+        guard.judge(user.account.as_str(), Seat::Online, word, online, now) != Ruling::Honour
+    }
+}
+
 /// How many contacts the answer to one request may still name.
 #[derive(Debug)]
-pub(super) struct Room(AtomicUsize);
+struct Room(AtomicUsize);
 
 impl Room {
-    pub(super) fn new(contacts: usize) -> Room {
+    fn new(contacts: usize) -> Room {
         Room(AtomicUsize::new(contacts))
     }
 
@@ -67,49 +100,59 @@ impl Preview {
 impl Rosters {
     /// What a refresh of one account would change. Of an offline user no
     /// roster is held to compare with.
-    pub(super) async fn preview(&self, account: &BareJid, room: &Room) -> Done {
+    pub(super) async fn preview(&self, account: &BareJid, rehearsal: &Rehearsal) -> Done {
         let Some(user) = self.find(account.as_str()) else {
             count("offline");
             return Done::offline();
         };
         count("previewed");
-        let (old, known) = {
+        let known = {
             let state = user.state();
             let snapshot = state.snapshot.as_ref();
-            let known = snapshot.and_then(|_| user.source.known(&state.validator));
-            (state.snapshot.clone().unwrap_or_default(), known)
+            snapshot.and_then(|_| user.source.known(&state.validator))
         };
         match user.source.fetch(&user.account, known.as_deref()).await {
-            Ok(Answer::Unchanged) => Done {
-                online: true,
-                result: Ok(changes(ChangeCounts::default())),
-                provenance: Some(Provenance::Unchanged),
-                preview: Some(Arc::default()),
-            },
-            Ok(Answer::Roster { snapshot, .. }) => compared(&old, &snapshot, Provenance::App, room),
+            Ok(Answer::Unchanged) => {
+                let same = held_roster(&user, None);
+                rehearsal.would_hold(&user, Word::of(&same, &same));
+                Done {
+                    online: true,
+                    result: Ok(changes(ChangeCounts::default())),
+                    provenance: Some(Provenance::Unchanged),
+                    preview: Some(Arc::default()),
+                }
+            }
+            Ok(Answer::Roster { snapshot, .. }) => {
+                compared(&user, &snapshot, Provenance::App, rehearsal)
+            }
             Err(error) => Done::failed(true, failure(error)),
         }
     }
 
     /// What a roster that was handed in would change for one account.
-    pub(super) fn compare(&self, account: &BareJid, new: &Snapshot, room: &Room) -> Done {
+    pub(super) fn compare(&self, account: &BareJid, new: &Snapshot, rehearsal: &Rehearsal) -> Done {
         let Some(user) = self.find(account.as_str()) else {
             count("offline");
             return Done::offline();
         };
         count("previewed");
-        let old = user.snapshot().unwrap_or_default();
-        compared(&old, new, Provenance::HandedIn, room)
+        compared(&user, new, Provenance::HandedIn, rehearsal)
     }
 }
 
-fn compared(old: &Snapshot, new: &Snapshot, provenance: Provenance, room: &Room) -> Done {
-    let differences = diff(old, new);
+fn compared(user: &User, new: &Snapshot, provenance: Provenance, rehearsal: &Rehearsal) -> Done {
+    let old = user.snapshot().unwrap_or_default();
+    let differences = diff(&old, new);
+    let preview = Preview::of(&differences, &rehearsal.room);
+    let held = rehearsal.would_hold(user, Word::of(&held_roster(user, None), new));
     Done {
         online: true,
-        result: Ok(changes(ChangeCounts::of(&differences))),
+        result: match held {
+            true => Err(Failure::Held),
+            false => Ok(changes(ChangeCounts::of(&differences))),
+        },
         provenance: Some(provenance),
-        preview: Some(Arc::new(Preview::of(&differences, room))),
+        preview: Some(Arc::new(preview)),
     }
 }
 
