@@ -8,9 +8,11 @@
 //! a password is right.
 
 mod answer;
+mod fault;
 mod wire;
 
 pub use answer::{Answer, Gate};
+pub use fault::Fault;
 pub use wire::Request;
 
 use crate::within;
@@ -27,7 +29,8 @@ use tokio::task::JoinHandle;
 pub struct App {
     address: SocketAddr,
     state: Arc<State>,
-    accepting: JoinHandle<()>,
+    /// `None` while nobody listens.
+    accepting: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What the connections of one app share.
@@ -44,6 +47,9 @@ struct Script {
     default: Option<Answer>,
     /// What everybody is answered in place of the truth.
     outage: Option<Answer>,
+    /// How the answers for a user go wrong, and those for everybody.
+    faults: HashMap<String, Fault>,
+    fault: Option<Fault>,
     gates: HashMap<String, Gate>,
     passwords: HashMap<String, String>,
     auth_status: Option<u16>,
@@ -69,8 +75,35 @@ impl App {
         App {
             address,
             state,
-            accepting,
+            accepting: Mutex::new(Some(accepting)),
         }
+    }
+
+    /// Ends all connections, and listens no more.
+    pub async fn close(&self) {
+        let accepting = self.accepting().take();
+        if let Some(accepting) = accepting {
+            accepting.abort();
+            // Aborted: the listener is dropped once the task is gone.
+            let _ = accepting.await;
+        }
+    }
+
+    /// Listens again, at the same address.
+    pub async fn reopen(&self) {
+        if self.accepting().is_some() {
+            return;
+        }
+        let listener = TcpListener::bind(self.address).await;
+        let listener = listener.expect("the address is nobody else's");
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&self.state)));
+        *self.accepting() = Some(accepting);
+    }
+
+    fn accepting(&self) -> std::sync::MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.accepting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where the app listens.
@@ -109,6 +142,19 @@ impl App {
     /// What everybody is answered in place of the truth, until there is `None`.
     pub fn set_outage(&self, answer: Option<Answer>) {
         self.state.edit(|script| script.outage = answer);
+    }
+
+    /// How the answers for `user` go wrong from now on, whatever the truth is.
+    pub fn set_fault_for(&self, user: &str, fault: Option<Fault>) {
+        self.state.edit(|script| match fault {
+            Some(fault) => script.faults.insert(user.to_owned(), fault),
+            None => script.faults.remove(user),
+        });
+    }
+
+    /// The same for everybody who has no fault of their own.
+    pub fn set_fault(&self, fault: Option<Fault>) {
+        self.state.edit(|script| script.fault = fault);
     }
 
     /// Lets requests for `user` arrive and be recorded, but answers them only
@@ -173,7 +219,9 @@ impl App {
 
 impl Drop for App {
     fn drop(&mut self) {
-        self.accepting.abort();
+        if let Some(accepting) = self.accepting().take() {
+            accepting.abort();
+        }
     }
 }
 
@@ -208,6 +256,8 @@ impl Script {
         let truth = || self.answers.get(user).or(self.default.as_ref());
         let answer = self.outage.as_ref().or_else(truth).cloned();
         let answer = answer.unwrap_or_else(Answer::no_contacts);
+        let fault = self.faults.get(user).copied().or(self.fault);
+        let answer = fault.map_or(answer.clone(), |fault| fault.bend(answer));
         (answer, self.gates.get(user).cloned())
     }
 

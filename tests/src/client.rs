@@ -81,8 +81,20 @@ pub struct Client {
 impl Client {
     /// Connects, and sends nothing yet.
     pub async fn connect(address: SocketAddr, domain: &str) -> Client {
+        Client::on(Socket::connect(address).await, domain)
+    }
+
+    /// Connects, where perhaps nobody listens.
+    ///
+    /// # Errors
+    /// Nobody does.
+    pub async fn try_connect(address: SocketAddr, domain: &str) -> std::io::Result<Client> {
+        Ok(Client::on(Socket::try_connect(address).await?, domain))
+    }
+
+    fn on(socket: Socket, domain: &str) -> Client {
         Client {
-            socket: Socket::connect(address).await,
+            socket,
             framer: Framer::default(),
             pending: VecDeque::new(),
             domain: domain.to_owned(),
@@ -464,17 +476,23 @@ impl Client {
         self.receive_for("anything from the host").await
     }
 
-    async fn receive_for(&mut self, what: &str) -> Received {
+    /// The next thing on the wire, however long it takes. Can be given up at
+    /// any point and begun again.
+    pub async fn hear(&mut self) -> Received {
         loop {
             if let Some(received) = self.framer.next() {
                 return received;
             }
             let mut buffer = [0; 16 * 1024];
-            match within(what, self.socket.read(&mut buffer)).await {
+            match self.socket.read(&mut buffer).await {
                 Ok(0) | Err(_) => return Received::End,
                 Ok(count) => self.framer.push(&buffer[..count]),
             }
         }
+    }
+
+    async fn receive_for(&mut self, what: &str) -> Received {
+        within(what, self.hear()).await
     }
 
     async fn read_element(&mut self, what: &str) -> Element {

@@ -59,6 +59,17 @@ impl Connection {
         }
     }
 
+    /// Connects, where perhaps nobody listens.
+    ///
+    /// # Errors
+    /// Nobody does.
+    pub async fn try_open(address: SocketAddr) -> std::io::Result<Connection> {
+        Ok(Connection {
+            socket: Socket::try_connect(address).await?,
+            buffer: Vec::new(),
+        })
+    }
+
     /// Connects by HTTPS.
     ///
     /// # Errors

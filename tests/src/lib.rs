@@ -13,7 +13,7 @@
 //! - [`managed`]: one session over many streams; [`wire`]: a connection that breaks.
 //! - [`http`]: requests and replies as bytes, for the refresh route.
 //! - [`muster`]: the host in this process; [`process`]: the built binary.
-//! - [`metrics`]: what the host counts.
+//! - [`metrics`]: what the host counts. [`dice`]: chance that can be repeated.
 //! - [`tls`]: certificates, and clients that trust them; [`front`]: TLS in front of an app.
 //! - [`bystanders`]: two hundred sessions that must not notice anything.
 //!
@@ -34,6 +34,7 @@ use std::time::Duration;
 pub mod app;
 pub mod bystanders;
 pub mod client;
+pub mod dice;
 pub mod front;
 pub mod http;
 pub mod managed;

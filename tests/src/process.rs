@@ -28,9 +28,28 @@ impl Process {
         Process::start_by(Command::new(binary), setup).await
     }
 
+    /// The same at these addresses.
+    pub async fn start_at(
+        xmpp: SocketAddr,
+        http: SocketAddr,
+        binary: &Path,
+        setup: &Setup,
+    ) -> Process {
+        Process::spawned(Command::new(binary), xmpp, http, setup).await
+    }
+
     /// The same by a command that takes the arguments of the binary.
     async fn start_by(command: Command, setup: &Setup) -> Process {
         let (xmpp, http) = (closed_address().await, closed_address().await);
+        Process::spawned(command, xmpp, http, setup).await
+    }
+
+    async fn spawned(
+        command: Command,
+        xmpp: SocketAddr,
+        http: SocketAddr,
+        setup: &Setup,
+    ) -> Process {
         let directory = tempfile::tempdir().expect("a directory");
         let config = directory.path().join("muster.toml");
         std::fs::write(&config, setup.clone().listen(xmpp, http).text()).expect("a file");
@@ -50,10 +69,20 @@ impl Process {
         setup: &Setup,
         descriptors: usize,
     ) -> Process {
-        // The shell's `ulimit` sets both the soft and the hard limit; then the
-        // shell becomes the server.
-        let script = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
-        let mut command = Command::new("sh");
+        // The shell's `ulimit` sets both the soft and the hard limit.
+        Process::start_within(&format!("ulimit -n {descriptors} &&"), "", binary, setup).await
+    }
+
+    /// The same by a shell (bash) that becomes the server: `before` is what it
+    /// does first, `streams` where it redirects.
+    pub async fn start_within(
+        before: &str,
+        streams: &str,
+        binary: &Path,
+        setup: &Setup,
+    ) -> Process {
+        let script = format!("{before} exec \"$0\" \"$@\" {streams}");
+        let mut command = Command::new("bash");
         command.arg("-c").arg(script).arg(binary);
         Process::start_by(command, setup).await
     }

@@ -22,10 +22,15 @@ pub(crate) enum Socket {
 
 impl Socket {
     pub(crate) async fn connect(address: SocketAddr) -> Socket {
-        let socket = within("a connection", TcpStream::connect(address)).await;
-        let socket = socket.expect("the listener accepts");
+        let socket = Socket::try_connect(address).await;
+        socket.expect("the listener accepts")
+    }
+
+    /// The same where perhaps nobody listens.
+    pub(crate) async fn try_connect(address: SocketAddr) -> io::Result<Socket> {
+        let socket = within("a connection", TcpStream::connect(address)).await?;
         socket.set_nodelay(true).expect("a TCP socket");
-        Socket::Tcp(socket)
+        Ok(Socket::Tcp(socket))
     }
 
     /// Takes the client's part in a handshake with `domain`.

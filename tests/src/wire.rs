@@ -8,6 +8,7 @@ use crate::within;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -57,8 +58,16 @@ struct Shared {
     broken: watch::Sender<usize>,
     /// Dead connections that the host has given up.
     given_up: watch::Sender<usize>,
-    /// What was asked of the connections there are: a serial number, and how.
-    orders: watch::Sender<(usize, End)>,
+    /// What was asked of the connections there are: a serial number, and what.
+    orders: watch::Sender<(usize, Order)>,
+}
+
+/// What is asked of the connections there are.
+#[derive(Debug, Clone, Copy)]
+enum Order {
+    Break(End),
+    /// Nothing passes for so long; then everything does.
+    Stall(Duration),
 }
 
 impl Wire {
@@ -71,7 +80,7 @@ impl Wire {
             fates: Mutex::default(),
             broken: watch::Sender::new(0),
             given_up: watch::Sender::new(0),
-            orders: watch::Sender::new((0, End::Cut)),
+            orders: watch::Sender::new((0, Order::Break(End::Cut))),
         });
         let accepting = tokio::spawn(accept(listener, target, Arc::clone(&shared)));
         Wire {
@@ -97,9 +106,18 @@ impl Wire {
 
     /// Breaks every connection there is.
     pub fn break_now(&self, end: End) {
+        self.order(Order::Break(end));
+    }
+
+    /// Holds everything back that is on its way, for so long.
+    pub fn stall(&self, time: Duration) {
+        self.order(Order::Stall(time));
+    }
+
+    fn order(&self, what: Order) {
         self.shared
             .orders
-            .send_modify(|order| *order = (order.0 + 1, end));
+            .send_modify(|order| *order = (order.0 + 1, what));
     }
 
     /// Connections that have broken so far.
@@ -134,7 +152,10 @@ async fn accept(listener: TcpListener, target: SocketAddr, shared: Arc<Shared>) 
         let orders = shared.orders.subscribe();
         let shared = Arc::clone(&shared);
         connections.spawn(async move {
-            let far = TcpStream::connect(target).await.expect("the host accepts");
+            // Nobody listens: the client's connection ends.
+            let Ok(far) = TcpStream::connect(target).await else {
+                return;
+            };
             forward(near, far, fate.unwrap_or(SOUND), orders, &shared).await;
         });
     }
@@ -144,7 +165,7 @@ async fn forward(
     near: TcpStream,
     far: TcpStream,
     fate: Fate,
-    mut orders: watch::Receiver<(usize, End)>,
+    mut orders: watch::Receiver<(usize, Order)>,
     shared: &Shared,
 ) {
     for socket in [&near, &far] {
@@ -152,13 +173,24 @@ async fn forward(
     }
     let (mut near_read, mut near_write) = near.into_split();
     let (mut far_read, mut far_write) = far.into_split();
-    let end = tokio::select! {
-        () = pass(&mut near_read, &mut far_write, fate.up) => fate.end,
-        () = pass(&mut far_read, &mut near_write, fate.down) => fate.end,
-        order = orders.changed() => match order {
-            Ok(()) => orders.borrow().1,
-            Err(_) => End::Cut,
-        },
+    let end = {
+        let up = pass(&mut near_read, &mut far_write, fate.up);
+        let down = pass(&mut far_read, &mut near_write, fate.down);
+        tokio::pin!(up, down);
+        loop {
+            tokio::select! {
+                () = &mut up => break fate.end,
+                () = &mut down => break fate.end,
+                order = orders.changed() => {
+                    let what = orders.borrow_and_update().1;
+                    match (order, what) {
+                        (Ok(()), Order::Stall(time)) => tokio::time::sleep(time).await,
+                        (Ok(()), Order::Break(end)) => break end,
+                        (Err(_), _) => break End::Cut,
+                    }
+                }
+            }
+        }
     };
     shared.broken.send_modify(|count| *count += 1);
     if end == End::Dead {

@@ -26,6 +26,7 @@ mod limit;
 mod listener;
 mod mailbox;
 mod offline;
+mod panics;
 mod plugin_file;
 mod presence;
 mod registration;

@@ -26,6 +26,7 @@ pub(crate) enum Limit {
     HttpConnections,
     HttpConnectionsPerAddress,
     HttpConnectsPerMinute,
+    HttpHeaderTimeout,
     HttpBodyBytes,
     HttpBodyTimeout,
     HttpNames,
@@ -50,7 +51,7 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 
 impl Limit {
     /// Every limit, in the order of the declaration.
-    pub(crate) const ALL: [Limit; 29] = [
+    pub(crate) const ALL: [Limit; 30] = [
         Limit::XmppConnections,
         Limit::XmppConnectionsPerAddress,
         Limit::XmppConnectsPerMinute,
@@ -63,6 +64,7 @@ impl Limit {
         Limit::HttpConnections,
         Limit::HttpConnectionsPerAddress,
         Limit::HttpConnectsPerMinute,
+        Limit::HttpHeaderTimeout,
         Limit::HttpBodyBytes,
         Limit::HttpBodyTimeout,
         Limit::HttpNames,
@@ -97,6 +99,7 @@ impl Limit {
             Limit::HttpConnections => "limits.http.connections",
             Limit::HttpConnectionsPerAddress => "limits.http.connections_per_address",
             Limit::HttpConnectsPerMinute => "limits.http.connects_per_minute",
+            Limit::HttpHeaderTimeout => "limits.http.header_timeout",
             Limit::HttpBodyBytes => "limits.http.body_bytes",
             Limit::HttpBodyTimeout => "limits.http.body_timeout",
             Limit::HttpNames => "limits.http.names",

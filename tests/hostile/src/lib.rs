@@ -57,6 +57,7 @@ impl roster::Guest for Plugin {
             "trap-handle" => honest(),
             // Good enough to be loaded.
             "trap" | "never" if username == SELF_TEST => honest(),
+            "some" => some(&username),
             "trap-test" => exhaustion::trap(),
             "never-test" => exhaustion::never().await,
             deed => perform(deed, "").await,
@@ -73,6 +74,16 @@ impl handler::Guest for Plugin {
             "trap-handle" => exhaustion::trap(),
             _ => Ok(refreshing::refresh(request, path).await),
         }
+    }
+}
+
+/// Bad for some users, and of no use to others.
+fn some(username: &str) -> Result<Fetched, FetchError> {
+    match username.chars().last() {
+        _ if username == SELF_TEST => honest(),
+        Some('3') => exhaustion::trap(),
+        Some('7') => exhaustion::spin(),
+        _ => Err(FetchError::Unavailable),
     }
 }
 

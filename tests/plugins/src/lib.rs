@@ -22,7 +22,7 @@ const MARKER: &[u8] = b"MUSTER-TEST-DEED>";
 const DEED_BYTES: usize = 32;
 
 /// Deeds for [`deed`], and what each call comes to.
-pub const DEEDS: [&str; 11] = [
+pub const DEEDS: [&str; 12] = [
     // `fetch` answers one contact, `handle` refreshes whom it is told.
     "honest",
     // The same, but the app is asked first, and its status decides.
@@ -31,6 +31,9 @@ pub const DEEDS: [&str; 11] = [
     "trap",
     // It traps in the self-test.
     "trap-test",
+    // `fetch` traps for users whose name ends with 3, computes without end for
+    // those with 7, and says of others that the app cannot be reached.
+    "some",
     // `fetch` says that the app's answer is malformed; `handle` is honest.
     "malformed",
     // `fetch` answers after 300 ms, the calls of a store one by one.

@@ -31,6 +31,8 @@ pub enum Answer {
     Flood(u64),
     /// The same without a length and without an end.
     Endless,
+    /// This answer, so much later.
+    Late(Duration, Box<Answer>),
 }
 
 impl Answer {

@@ -145,6 +145,10 @@ async fn send(
         }
         Answer::Flood(bytes) => flood(socket, bytes, Some(bytes)).await?,
         Answer::Endless => flood(socket, u64::MAX, None).await?,
+        Answer::Late(time, answer) => {
+            tokio::time::sleep(time).await;
+            return Box::pin(send(socket, *answer, known)).await;
+        }
     }
     Ok(Next::Another)
 }

@@ -95,7 +95,7 @@ fn many(count: usize) -> Value {
 }
 
 /// 10 MiB of blanks in 10 KiB, as an answer that nobody asked for.
-fn gzip_bomb() -> Answer {
+pub(crate) fn gzip_bomb() -> Answer {
     let body = include_bytes!("blanks.gz");
     let length = body.len();
     let head = format!(

@@ -2,6 +2,7 @@
 //! about peers that are gone.
 
 use muster_tests::client::{Client, Mechanism, is_push, ns, show};
+use muster_tests::dice::{Dice, from_environment};
 use muster_tests::managed::{Managed, SM, authenticated, resume};
 use muster_tests::stage::{DOMAIN, Stage};
 use muster_tests::web::{Kind, WebClient};
@@ -454,22 +455,6 @@ async fn a_client_that_nobody_looks_at_is_spared() {
     assert_eq!(john.element("the message").await.attr("id"), Some("1"));
 }
 
-/// A stream of unpredictable numbers that is the same for the same seed.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % bound.max(1)
-    }
-}
-
-fn from_environment(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |value| value.parse().expect("a number"))
-}
-
 /// What must arrive, each once and in order.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Arrived {
@@ -506,7 +491,7 @@ impl Arrived {
 async fn no_stanza_is_lost_or_doubled_over_random_cuts() {
     let cuts = from_environment("MUSTER_CUTS", 300);
     let seed = from_environment("MUSTER_SEED", 0x5EED);
-    let mut dice = Dice(seed | 1);
+    let mut dice = Dice::new(seed);
     let stage = Stage::own(
         "[limits.xmpp]\nconnects_per_minute = 1000000\n\
          [limits.xmpp.after_auth]\nstanzas_per_second = 100000\nbytes_per_second = '16MiB'\n\
@@ -529,7 +514,7 @@ async fn no_stanza_is_lost_or_doubled_over_random_cuts() {
     for cut in 0..cuts {
         for _ in 0..dice.below(4) {
             let id = format!("m{}", expected.to_john.len());
-            let to = [&bare, &jid][dice.below(2) as usize];
+            let to = [&bare, &jid][dice.index(2)];
             marie.send(message(to, &id)).await;
             expected.to_john.push(id);
         }
@@ -565,9 +550,9 @@ async fn no_stanza_is_lost_or_doubled_over_random_cuts() {
         }
         // The next connection breaks somewhere, perhaps before it is of use.
         wire.next(Fate {
-            up: dice.below(2000) as usize,
-            down: dice.below(4000) as usize,
-            end: [End::Cut, End::Dead][dice.below(2) as usize],
+            up: dice.index(2000),
+            down: dice.index(4000),
+            end: [End::Cut, End::Dead][dice.index(2)],
         });
         let mut address = wire.address();
         loop {

@@ -99,6 +99,22 @@ fn crates_forbid_unsafe_code_unless_there_is_a_reason() {
     }
 }
 
+/// A panic ends one task (row 75); with `panic = "abort"` it would end all. The
+/// sandbox bounds what a guest's panic ends.
+#[test]
+fn builds_of_the_host_unwind() {
+    let manifest = read("Cargo.toml");
+    let mut section = "";
+    let aborting = manifest.lines().filter_map(|line| {
+        if line.starts_with('[') {
+            section = line;
+        }
+        let aborts = line.starts_with("panic") && line.contains("abort");
+        (aborts && section != "[profile.guest]").then(|| section.to_owned())
+    });
+    none("profiles that abort", aborting);
+}
+
 /// Who answers for machine code that this process has not compiled itself:
 /// the pipe from our own compiler, and the cache.
 #[test]

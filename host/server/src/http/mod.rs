@@ -15,6 +15,7 @@ pub(crate) mod control;
 mod health;
 mod host_meta;
 mod origin;
+mod patience;
 mod sessions;
 mod web;
 mod websocket;
@@ -35,8 +36,10 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use self::admin::{Desks, Tokens};
 pub(crate) use self::client::Peer;
+use self::patience::Heard;
 pub(crate) use self::web::{Web, WebSettings, router as web_router};
 use crate::hosts::Hosts;
+use crate::limit::Limit;
 use crate::rosters::Rosters;
 use crate::telemetry::Metrics;
 
@@ -90,8 +93,8 @@ pub(crate) fn router(state: Arc<HttpState>, web: Option<Arc<Web>>) -> Router {
 /// Serves one HTTP connection until the peer is done, a bound is exceeded, or
 /// the drain has finished the request in flight.
 ///
-/// Faults of the peer (a malformed head, a head that takes too long) are
-/// answered by hyper with 400, 408 or 431 and end the connection.
+/// Faults of the peer end the connection. A malformed head is answered by hyper
+/// with 400 or 431; one that takes too long is not.
 pub(crate) async fn serve_connection<S>(
     stream: S,
     peer: Peer,
@@ -106,6 +109,7 @@ pub(crate) async fn serve_connection<S>(
         request.extensions_mut().insert(peer);
         service.call(request)
     });
+    let (stream, unanswered) = Heard::new(stream);
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
@@ -124,6 +128,10 @@ pub(crate) async fn serve_connection<S>(
     };
     if let Err(error) = ended {
         metrics::counter!("muster_http_connection_errors_total").increment(1);
+        // A connection that rests between two requests comes to the same end.
+        if error.is_timeout() && unanswered.is_so() {
+            Limit::HttpHeaderTimeout.reached();
+        }
         tracing::debug!(%error, "HTTP connection ended early");
     }
 }

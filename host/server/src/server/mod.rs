@@ -27,6 +27,7 @@ use crate::admission::{self, Admission};
 use crate::clients::Beginning;
 use crate::config::Config;
 use crate::http::{self, Desks, HttpLimits, HttpState, Tokens, Web, WebSettings};
+use crate::panics;
 use crate::services::Services;
 use crate::store::Store;
 use crate::telemetry::{Metrics, UPKEEP_INTERVAL};
@@ -61,6 +62,7 @@ impl Server {
     /// As [`Server::start`].
     pub async fn start_with(mut config: Config, compiler: Compiler) -> Result<Server, StartError> {
         let metrics = Metrics::install();
+        panics::watch();
         bounds::fit_descriptors(&mut config);
         let (listeners, addresses) = listening::bind(&config).await?;
         let refresh = config.limits.refresh.clone();
@@ -275,3 +277,6 @@ async fn upkeep(metrics: Metrics, store: Store, stop: CancellationToken) {
         store.tend();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@
 mod connections;
 mod guard;
 mod logins;
+mod process;
 mod refresh;
 mod rosters;
 mod sessions;
@@ -51,6 +52,7 @@ const CATALOGUE: &[Subject] = &[
     Subject::new("Plugins", muster_plugin::METRICS),
     Subject::new("The store", store::METRICS),
     Subject::new("Web clients", web::METRICS),
+    Subject::new("The process", process::METRICS),
 ];
 
 impl Subject {

@@ -53,6 +53,22 @@ fn any_byte_is_a_sign_of_life() {
     stream.ask("<iq type='result' id='x' to='example.test'/>");
 }
 
+/// Row 74: ten minutes pass at once, as they do for a machine that slept. Who
+/// has answered meanwhile is heard first; who has not is asked anew.
+#[test]
+fn a_sleep_of_ten_minutes_costs_nobody_the_stream() {
+    const SLEEP: Duration = Duration::from_secs(600);
+    let mut stream = Stream::bound();
+    stream.actions();
+    assert!(stream.wait(SLEEP).is_empty());
+    assert!(stream.heard().contains("urn:xmpp:ping"));
+    // Asleep again, with the question on its way; the answer waits in the socket.
+    stream.now += SLEEP;
+    assert!(stream.say(" ").is_empty());
+    assert_eq!(stream.session.deadline(), Some(stream.now + IDLE));
+    assert_eq!(stream.heard(), "");
+}
+
 #[test]
 fn a_slow_reader_is_no_dead_one() {
     let mut stream = Stream::bound();
