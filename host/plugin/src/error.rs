@@ -88,8 +88,16 @@ pub enum LoadError {
     /// It imports something that exists, with another type.
     #[error("an import of the component has another type: {0:#}")]
     MismatchedImport(#[source] wasmtime::Error),
+    /// It exports nothing that the host could ask.
+    #[error(
+        "the component is no plugin of any kind: it exports {found}, and neither `muster:roster/roster` (the typed contract) nor `wasi:http/handler@0.3` nor `wasi:http/incoming-handler@0.2` (any HTTP handler)"
+    )]
+    Unaskable {
+        /// What it exports instead, the first few of it.
+        found: String,
+    },
     /// It lacks an export of the contract.
-    #[error("the component does not export `{name}`")]
+    #[error("the component does not export `{name}`, which the typed contract wants as well")]
     MissingExport {
         /// The export's full name.
         name: &'static str,
@@ -169,7 +177,7 @@ impl LoadError {
             Self::Compile(_) => "compile",
             Self::DeniedImport { .. } | Self::StubbedImport { .. } => "denied_import",
             Self::MismatchedImport(_) => "import_type",
-            Self::MissingExport { .. } => "missing_export",
+            Self::Unaskable { .. } | Self::MissingExport { .. } => "missing_export",
             Self::MismatchedExport(_) => "export_type",
             Self::Instantiate(_) => "instantiate",
             Self::SlowStart => "slow_start",
@@ -210,6 +218,9 @@ impl LoadError {
             }
             Self::StubbedImport { .. } => {
                 "build it without that import, or, if its language runtime imports it unused, set deny_all_stubs = true and restart"
+            }
+            Self::Unaskable { .. } => {
+                "build it against wit/ of this version of Muster, or as an HTTP handler of WASI 0.2 or 0.3"
             }
             Self::MismatchedImport(_) | Self::MismatchedExport(_) | Self::MissingExport { .. } => {
                 "build it against wit/ of this version of Muster"

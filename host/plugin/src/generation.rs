@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use muster_plugin_bindings::v0_1::PluginPre;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -18,12 +17,13 @@ use crate::breaker::Breakers;
 use crate::engine::Engine;
 use crate::error::LoadError;
 use crate::guest_log::GuestLog;
+use crate::kind::{Answer, Pre};
 use crate::linker::Stubs;
 use crate::outbound::Outbound;
 use crate::roster::{FetchError, Fetched, PluginFault};
 use crate::settings::{Limits, Settings};
-use crate::solo::{self, Answer};
-use crate::store::{Purpose, StoreState};
+use crate::solo;
+use crate::store::Purpose;
 use crate::swap::BuildStatus;
 use crate::telemetry::Meter;
 use crate::worker::Workers;
@@ -39,7 +39,7 @@ const GRACE: Duration = Duration::from_millis(20);
 /// A component that was checked and compiled, and joined to the linker.
 pub(crate) struct Build {
     pub(crate) status: BuildStatus,
-    pub(crate) pre: PluginPre<StoreState>,
+    pub(crate) pre: Pre,
 }
 
 /// One version of a plugin.
@@ -53,7 +53,7 @@ pub(crate) struct Generation {
 /// What every store of a generation is made from.
 pub(crate) struct Shared {
     pub(crate) engine: Engine,
-    pub(crate) pre: PluginPre<StoreState>,
+    pub(crate) pre: Pre,
     pub(crate) config: Arc<[(String, String)]>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) outbound: Arc<Outbound>,
@@ -165,7 +165,8 @@ impl Generation {
         }
     }
 
-    /// The fault need not have been this call's, and a fetch changes nothing.
+    /// The fault need not have been this call's, where calls share a store, and
+    /// a fetch changes nothing.
     async fn fetch_or_retry(&self, call: &Call<'_>) -> Result<Answer, PluginFault> {
         let first = self.workers.fetch(call.username, call.known, call.deadline);
         match first.await {
@@ -174,7 +175,7 @@ impl Generation {
                 | PluginFault::TurnLimit
                 | PluginFault::ResourceLimit
                 | PluginFault::StackOverflow,
-            ) => {
+            ) if self.shared.pre.shares_stores() => {
                 self.shared.meter.retry();
                 solo::fetch(&self.shared, Purpose::Fetch, call.username, call.known).await
             }

@@ -1,6 +1,6 @@
 //! What a component file says of itself, read without compiling it.
 //!
-//! Owns the first look at a file: what it is, which contract it speaks, what
+//! Owns the first look at a file: what it is, which kind of plugin it is, what
 //! it would be able to do. All that can be refused before the compiler runs is
 //! refused here, by name. Types are checked when the component is linked.
 
@@ -11,14 +11,8 @@ use sha2::{Digest as _, Sha256};
 use wasmparser::{Parser, Payload};
 
 use crate::error::LoadError;
+use crate::kind::{Kind, Unfit};
 use crate::linker::{Standing, Stubs};
-
-/// The interface that a plugin must export, without its version.
-const ROSTER: &str = "muster:roster/roster";
-/// The versions of the contract that this host speaks, the oldest first.
-const CONTRACTS: [&str; 1] = ["0.1.0"];
-/// The other export, in any version: the linker judges its type.
-const HANDLER: &str = "wasi:http/handler";
 
 /// What a component file says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +21,8 @@ pub struct Inspection {
     pub bytes: usize,
     /// What its bytes hash to.
     pub digest: Digest,
-    /// The version of `muster:roster` that it exports, if it does.
-    pub contract: Option<String>,
+    /// What it is to the host; `None` if it exports nothing that the host asks.
+    pub kind: Option<Kind>,
     /// What it imports, in the order of the file.
     pub imports: Vec<Import>,
     /// The full names of what it exports, in the order of the file.
@@ -81,22 +75,25 @@ pub fn inspect(component: &[u8], limit: usize) -> Result<Inspection, LoadError> 
     let mut inspection = Inspection {
         bytes: component.len(),
         digest: Digest::of(component),
-        contract: None,
+        kind: None,
         imports: Vec::new(),
         exports: Vec::new(),
     };
     inspection.read(component).map_err(LoadError::Malformed)?;
+    inspection.kind = Kind::of(&inspection.exports);
     Ok(inspection)
 }
 
 impl Inspection {
-    /// Whether a host of this version would take the component with `stubs`, as
-    /// far as its imports and exports tell by their names.
+    /// The kind of plugin that it is, if a host of this version would take the
+    /// component with `stubs`, as far as its imports and exports tell by their
+    /// names.
     ///
     /// # Errors
     /// [`LoadError::DeniedImport`], [`LoadError::StubbedImport`],
-    /// [`LoadError::Contract`] and [`LoadError::MissingExport`].
-    pub fn accept(&self, stubs: Stubs) -> Result<(), LoadError> {
+    /// [`LoadError::Contract`], [`LoadError::MissingExport`] and
+    /// [`LoadError::Unaskable`].
+    pub fn accept(&self, stubs: Stubs) -> Result<&Kind, LoadError> {
         let denied = |import: &&Import| match import.capability {
             None => true,
             Some(Capability::Stub) => stubs == Stubs::Absent,
@@ -109,20 +106,12 @@ impl Inspection {
                 None => LoadError::DeniedImport { name },
             });
         }
-        match &self.contract {
-            None => return Err(LoadError::MissingExport { name: ROSTER }),
-            Some(version) if CONTRACTS.contains(&version.as_str()) => {}
-            Some(version) => {
-                return Err(LoadError::Contract {
-                    found: version.clone(),
-                    supported: CONTRACTS.join(", "),
-                });
-            }
-        }
-        if !self.exports.iter().any(|name| interface(name) == HANDLER) {
-            return Err(LoadError::MissingExport { name: HANDLER });
-        }
-        Ok(())
+        let fit = Kind::check(self.kind.as_ref(), &self.exports);
+        fit.map_err(|unfit| match unfit {
+            Unfit::Contract { found, supported } => LoadError::Contract { found, supported },
+            Unfit::NoHandler { name } => LoadError::MissingExport { name },
+            Unfit::Unaskable { found } => LoadError::Unaskable { found },
+        })
     }
 
     /// What the plugin would be able to do, each once.
@@ -149,7 +138,7 @@ impl Inspection {
                 }
                 Payload::ComponentExportSection(exports) if depth == 1 => {
                     for export in exports {
-                        self.export(export?.name.name);
+                        self.exports.push(export?.name.name.to_owned());
                     }
                 }
                 _ => {}
@@ -167,13 +156,6 @@ impl Inspection {
                 Standing::Refused => None,
             },
         });
-    }
-
-    fn export(&mut self, name: &str) {
-        if let Some((ROSTER, version)) = name.split_once('@') {
-            self.contract = Some(version.to_owned());
-        }
-        self.exports.push(name.to_owned());
     }
 }
 
@@ -331,7 +313,7 @@ mod tests {
     fn the_builtin_plugin_is_what_the_host_wants() {
         let inspection = inspect(muster_builtin::COMPONENT, usize::MAX).unwrap();
         assert!(inspection.accept(Stubs::Absent).is_ok());
-        assert_eq!(inspection.contract.as_deref(), Some("0.1.0"));
+        assert_eq!(inspection.kind, Some(Kind::Contract("0.1.0".to_owned())));
         assert_eq!(inspection.bytes, muster_builtin::COMPONENT.len());
         let capabilities = inspection.capabilities();
         assert!(capabilities.contains(&Capability::Http));
@@ -342,16 +324,16 @@ mod tests {
     #[test]
     fn a_contract_of_another_time_is_named() {
         let mut inspection = inspect(muster_builtin::COMPONENT, usize::MAX).unwrap();
-        inspection.contract = Some("0.9.0".to_owned());
+        inspection.kind = Some(Kind::Contract("0.9.0".to_owned()));
         let error = inspection.accept(Stubs::Absent).unwrap_err().to_string();
         assert!(
             error.contains("0.9.0") && error.contains("0.1.0"),
             "{error}"
         );
-        inspection.contract = None;
+        inspection.kind = None;
         assert!(matches!(
             inspection.accept(Stubs::Absent),
-            Err(LoadError::MissingExport { name: ROSTER })
+            Err(LoadError::Unaskable { .. })
         ));
     }
 

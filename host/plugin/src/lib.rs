@@ -7,9 +7,11 @@
 //! The rooms, from the outside in: [`Plugin`] (`plugin`) counts and retries;
 //! `candidate` and `signature` are the bytes of a component and who vouches for
 //! them; `inspect` looks at them before they are compiled, `compile` makes
-//! machine code of them aside; `swap` lets one build follow another; `worker` runs `fetch` in long-lived stores, `solo` runs a call in a store
-//! of its own (`handle`, and the retries of `fetch`); `generation` is a
-//! compiled component with all that its calls need; `store` and `linker` say
+//! machine code of them aside; `swap` lets one build follow another; `kind`
+//! knows what the kinds of plugin differ in; `worker` runs `fetch` in long-lived
+//! stores, `solo` runs a call in a store of its own (`handle`, and the retries
+//! of `fetch`); `generation` is a compiled component with all that its calls
+//! need; `store` and `linker` say
 //! what one store may touch; `egress` decides about requests and `outbound`
 //! sends them. `breaker` leaves alone for a while what fails again and again,
 //! be it the plugin or the app.
@@ -18,6 +20,7 @@
 
 mod accept;
 mod breaker;
+mod broken_body;
 mod candidate;
 mod compile;
 mod egress;
@@ -27,6 +30,7 @@ mod failure;
 mod generation;
 mod guest_log;
 mod inspect;
+mod kind;
 mod limit;
 mod linker;
 mod metric;
@@ -58,6 +62,7 @@ pub use egress::{
 pub use engine::{Engine, EngineConfig, EngineError};
 pub use error::{CompilerError, LoadError, RollbackError};
 pub use inspect::{Capability, Digest, DigestError, Import, Inspection, inspect};
+pub use kind::{Kind, summary_of};
 pub use limit::Limit;
 pub use linker::Stubs;
 pub use metric::{LATENCY_BUCKETS, Metric, MetricKind};

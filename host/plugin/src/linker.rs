@@ -18,6 +18,7 @@ use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 use wasmtime_wasi::{WasiView as _, p2, p3};
 
 use crate::accept;
+use crate::broken_body;
 use crate::refresh::Outcome;
 use crate::request_line;
 use crate::store::StoreState;
@@ -45,6 +46,7 @@ const GRANTED: &[&str] = &[
     "wasi:clocks/wall-clock",
     "wasi:config/store",
     "wasi:http/client",
+    "wasi:http/outgoing-handler",
     "wasi:http/types",
     "wasi:io/error",
     "wasi:io/poll",
@@ -116,6 +118,7 @@ pub(crate) fn build(
     p3::cli::add_to_linker(&mut linker)?;
     p3::clocks::add_to_linker(&mut linker)?;
     p3::random::add_to_linker(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
     if stubs == Stubs::DenyAll {
         add_stubs_of_wasi_0_2(&mut linker)?;
@@ -123,6 +126,7 @@ pub(crate) fn build(
         p3::sockets::add_to_linker(&mut linker)?;
     }
     request_line::bound(&mut linker)?;
+    broken_body::explain(&mut linker)?;
     config::add_to_linker::<_, Config>(&mut linker, |state| state)?;
     rosters::add_to_linker::<_, Rosters>(&mut linker, |state| state)?;
     Ok(linker)

@@ -326,7 +326,7 @@ fn fetch_fault(result: &Result<Fetched, FetchError>) -> Option<PluginFault> {
 /// The fault of the plugin, or of the host, that a request ended with.
 fn handle_fault(result: &Result<Response<Bytes>, HandleError>) -> Option<PluginFault> {
     match result {
-        Ok(_) | Err(HandleError::Refused | HandleError::TooLarge) => None,
+        Ok(_) | Err(HandleError::Refused | HandleError::Wish | HandleError::TooLarge) => None,
         Err(HandleError::Timeout(_)) => Some(PluginFault::Stuck),
         Err(HandleError::Overloaded) => Some(PluginFault::Overloaded),
         Err(HandleError::CircuitOpen { .. }) => Some(PluginFault::CircuitOpen),
@@ -353,6 +353,7 @@ fn handle_label(result: &Result<Response<Bytes>, HandleError>) -> &'static str {
     match result {
         Ok(_) => "response",
         Err(HandleError::Refused) => "refused",
+        Err(HandleError::Wish) => "malformed_wish",
         Err(HandleError::TooLarge) => "too_large",
         Err(HandleError::Timeout(_)) => "timeout",
         Err(HandleError::Overloaded) => "overloaded",

@@ -3,8 +3,9 @@
 //! The plugin answers the app; it does not speak for the server's origin, to
 //! browsers and proxies that may be in between.
 
+use bytes::Bytes;
+use http::Response;
 use http::header::{self, HeaderMap, HeaderName};
-use http::response::Parts;
 
 /// Fields about the answer itself. All others are left out: cookies and the
 /// permissions of other origins speak for the whole server, `X-Accel-Redirect`
@@ -21,39 +22,40 @@ const KEPT: [HeaderName; 9] = [
     header::VARY,
 ];
 
-/// Whether the response can be sent on; takes out of it what cannot.
+/// The response without what cannot be sent on, if it can be sent on at all.
 ///
 /// Informational ones are none, and a redirect would have the caller send its
 /// token elsewhere, which the plugin must not see.
-pub(crate) fn accept(parts: &mut Parts) -> bool {
-    if parts.status.is_informational() || parts.status.is_redirection() {
-        return false;
+pub(crate) fn accept(mut response: Response<Bytes>) -> Option<Response<Bytes>> {
+    let status = response.status();
+    if status.is_informational() || status.is_redirection() {
+        return None;
     }
     let mut kept = HeaderMap::new();
     for name in KEPT {
-        for value in parts.headers.get_all(&name) {
+        for value in response.headers().get_all(&name) {
             kept.append(name.clone(), value.clone());
         }
     }
-    parts.headers = kept;
-    true
+    *response.headers_mut() = kept;
+    Some(response)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parts(status: u16, fields: &[(&'static str, &'static str)]) -> Parts {
-        let mut response = http::Response::builder().status(status);
+    fn response(status: u16, fields: &[(&'static str, &'static str)]) -> Response<Bytes> {
+        let mut response = Response::builder().status(status);
         for (name, value) in fields {
             response = response.header(*name, *value);
         }
-        response.body(()).unwrap().into_parts().0
+        response.body(Bytes::new()).unwrap()
     }
 
     #[test]
     fn only_fields_about_the_answer_are_kept() {
-        let mut answer = parts(
+        let answer = response(
             200,
             &[
                 ("content-type", "application/json"),
@@ -67,11 +69,11 @@ mod tests {
                 ("location", "https://evil.example.com/"),
             ],
         );
-        assert!(accept(&mut answer));
-        let mut left: Vec<_> = answer.headers.keys().map(HeaderName::as_str).collect();
+        let answer = accept(answer).unwrap();
+        let mut left: Vec<_> = answer.headers().keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["content-type", "vary"]);
-        assert_eq!(answer.headers.get_all("vary").iter().count(), 2);
+        assert_eq!(answer.headers().get_all("vary").iter().count(), 2);
     }
 
     #[test]
@@ -86,7 +88,7 @@ mod tests {
             (413, true),
             (599, true),
         ] {
-            assert_eq!(accept(&mut parts(status, &[])), taken, "{status}");
+            assert_eq!(accept(response(status, &[])).is_some(), taken, "{status}");
         }
     }
 }

@@ -106,6 +106,9 @@ pub enum PluginFault {
     /// It did not answer within the deadline of the call.
     #[error("it did not answer in time")]
     Stuck,
+    /// It ended without an answer, as a handler of WASI 0.2 can.
+    #[error("it ended without an answer")]
+    Unanswered,
     /// More calls wait already than [`crate::Limits::waiting_calls`].
     #[error("too many calls wait for it")]
     Overloaded,
@@ -129,6 +132,7 @@ impl PluginFault {
             Self::StackOverflow => "stack_overflow",
             Self::Instantiate => "instantiate",
             Self::Stuck => "stuck",
+            Self::Unanswered => "unanswered",
             Self::Overloaded => "overloaded",
             Self::Stopped => "stopped",
             Self::CircuitOpen => "circuit_open",
@@ -143,7 +147,8 @@ impl PluginFault {
             | Self::ResourceLimit
             | Self::StackOverflow
             | Self::Instantiate
-            | Self::Stuck => true,
+            | Self::Stuck
+            | Self::Unanswered => true,
             Self::Overloaded | Self::Stopped | Self::CircuitOpen => false,
         }
     }
@@ -156,6 +161,9 @@ pub enum HandleError {
     /// broke off its body.
     #[error("the plugin answered with an error")]
     Refused,
+    /// The answer asks for a refresh, and is no list of usernames.
+    #[error("the plugin asked for a refresh without a list of usernames")]
+    Wish,
     /// The response is larger than [`crate::Limits::response_bytes`].
     #[error("the plugin's response is too large")]
     TooLarge,

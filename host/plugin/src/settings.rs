@@ -75,6 +75,9 @@ pub struct Limits {
     pub workers: usize,
     /// Calls of `fetch` at once in one worker store. Default 64.
     pub concurrent_calls: usize,
+    /// Calls of `fetch` at once of a plugin that takes one a store (a handler
+    /// of WASI 0.2). Default 32.
+    pub lone_calls: usize,
     /// Calls of `fetch` that may wait for a worker. Default 10,000.
     pub waiting_calls: usize,
     /// Calls after which a worker store is replaced. Default 10,000.
@@ -148,6 +151,7 @@ impl Default for Limits {
             handle_call: Duration::from_secs(60),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             concurrent_calls: 64,
+            lone_calls: 32,
             waiting_calls: 10_000,
             calls_per_store: 10_000,
             retry_calls: 8,
@@ -183,6 +187,7 @@ impl Limits {
         self.connect = self.connect.min(self.request);
         self.workers = self.workers.max(1);
         self.concurrent_calls = self.concurrent_calls.max(1);
+        self.lone_calls = self.lone_calls.max(1);
         self.concurrent_requests = self.concurrent_requests.max(1);
         self.waiting_calls = self.waiting_calls.max(1);
         self.retry_calls = self.retry_calls.max(1);

@@ -12,6 +12,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::generation::Shared;
+use crate::kind::Unanswered;
 use crate::limit::Limit;
 use crate::outbound::Gate;
 use crate::refresh::{Refresher, UnderWay};
@@ -118,6 +119,11 @@ fn wasi(shared: &Shared) -> WasiCtx {
 }
 
 impl StoreState {
+    /// Where what happens in the store is counted.
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.resources.meter
+    }
+
     /// Whether the guest has asked anybody for anything, so that a call that
     /// failed has left traces.
     pub(crate) fn has_asked(&self) -> bool {
@@ -146,6 +152,9 @@ impl StoreState {
 fn fault_of(error: &wasmtime::Error) -> PluginFault {
     if error.is::<TurnExceeded>() {
         return PluginFault::TurnLimit;
+    }
+    if error.is::<Unanswered>() {
+        return PluginFault::Unanswered;
     }
     if exhausted(error).is_some() {
         return PluginFault::ResourceLimit;

@@ -1,5 +1,8 @@
 //! Worker stores: where `fetch` runs, many calls at once in one store.
 //!
+//! That is, of a plugin of a kind whose calls can share a store; of another one
+//! each call has its own ([`lone`]), behind the same queue.
+//!
 //! Three layers, from the outside in:
 //!
 //! - [`Workers`] is the queue, and one [`Slot`] for each worker;
@@ -23,7 +26,6 @@ use std::time::Duration;
 use async_channel::{Receiver, Sender, TryRecvError, TrySendError, WeakSender};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use muster_plugin_bindings::v0_1::Plugin as Guest;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
@@ -33,20 +35,21 @@ use wasmtime::component::Accessor;
 use self::book::Book;
 use crate::failure;
 use crate::generation::Shared;
+use crate::kind::{Answer, Pre, Question, SharedGuest, SharedPre};
 use crate::roster::PluginFault;
-use crate::solo::{Answer, Instance};
+use crate::solo::Instance;
 use crate::store::{Purpose, StoreState};
 use crate::turn::{Turn, metered};
 
 mod book;
+mod lone;
 
 /// How long a slot waits after an instance failed, before it tries the next.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 /// One call of `fetch`.
 pub(crate) struct Job {
-    username: String,
-    known: Option<String>,
+    question: Question,
     deadline: Instant,
     reply: Reply,
 }
@@ -85,16 +88,27 @@ impl Workers {
         let (queue, jobs) = async_channel::bounded(shared.limits.waiting_calls);
         let abort = CancellationToken::new();
         let tasks = TaskTracker::new();
-        for _ in 0..shared.limits.workers {
-            let slot = Slot {
-                shared: Arc::clone(shared),
-                jobs: jobs.clone(),
-                queue: queue.downgrade(),
-                draining: Arc::new(Semaphore::new(1)),
-                abort: abort.clone(),
-                tasks: tasks.clone(),
-            };
-            tasks.spawn(slot.run());
+        match &shared.pre {
+            Pre::Shared(pre) => {
+                for _ in 0..shared.limits.workers {
+                    let slot = Slot {
+                        shared: Arc::clone(shared),
+                        pre: pre.clone(),
+                        jobs: jobs.clone(),
+                        queue: queue.downgrade(),
+                        draining: Arc::new(Semaphore::new(1)),
+                        abort: abort.clone(),
+                        tasks: tasks.clone(),
+                    };
+                    tasks.spawn(slot.run());
+                }
+            }
+            Pre::Alone(_) => {
+                for _ in 0..shared.limits.lone_calls {
+                    let (shared, jobs) = (Arc::clone(shared), jobs.clone());
+                    tasks.spawn(lone::run(shared, jobs, abort.clone()));
+                }
+            }
         }
         tasks.close();
         Self {
@@ -113,8 +127,10 @@ impl Workers {
     ) -> Result<Answer, PluginFault> {
         let (reply, answer) = oneshot::channel();
         let job = Job {
-            username: username.to_owned(),
-            known: known.map(str::to_owned),
+            question: Question {
+                username: username.to_owned(),
+                known: known.map(str::to_owned),
+            },
             deadline,
             reply,
         };
@@ -143,6 +159,7 @@ impl Workers {
 #[derive(Clone)]
 struct Slot {
     shared: Arc<Shared>,
+    pre: SharedPre,
     jobs: Receiver<Job>,
     /// To give a job back. Weak, so that it does not keep the queue open.
     queue: WeakSender<Job>,
@@ -156,7 +173,7 @@ impl Slot {
         // Told once, not ten times a second.
         let mut told = false;
         while !(self.jobs.is_closed() && self.jobs.is_empty()) {
-            let instance = Instance::new(&self.shared, Purpose::Fetch);
+            let instance = Instance::new(&self.shared, Purpose::Fetch, &self.pre);
             let instance = tokio::select! {
                 () = self.abort.cancelled() => return self.refuse(PluginFault::Stopped),
                 instance = tokio::time::timeout(self.shared.limits.call, instance) => instance,
@@ -201,7 +218,7 @@ impl Slot {
 }
 
 /// The life of one store. `retired` is dropped when the next one is due.
-async fn serve(slot: Slot, instance: Instance, retired: oneshot::Sender<()>) {
+async fn serve(slot: Slot, instance: Instance<SharedGuest>, retired: oneshot::Sender<()>) {
     let Instance {
         mut store,
         guest,
@@ -250,7 +267,7 @@ async fn serve(slot: Slot, instance: Instance, retired: oneshot::Sender<()>) {
 /// [`Serving`] hands in, and ends only with a trap.
 async fn serve_inside(
     accessor: &Accessor<StoreState>,
-    guest: &Guest,
+    guest: &SharedGuest,
     book: &Book,
     turn: &Turn,
 ) -> wasmtime::Result<()> {
@@ -259,10 +276,7 @@ async fn serve_inside(
         if let Some(call) = book.begin() {
             turn.begin();
             calls.push(async move {
-                let roster = guest.muster_roster_roster();
-                let answer = roster
-                    .call_fetch(accessor, call.username, call.known)
-                    .await?;
+                let answer = guest.fetch(accessor, call.question).await?;
                 book.finish(call.ticket, answer);
                 turn.restart(book.open());
                 wasmtime::error::Ok(())

@@ -1,7 +1,7 @@
 //! Components for tests: compiled once a process, handed out as bytes.
 //!
-//! Owns the nested cargo that compiles `tests/hostile` and `tests/prying` ([`build`]) and the ways
-//! to make other components out of any: with another digest ([`marked`]), or
+//! Owns the nested cargo that compiles `tests/hostile`, `tests/prying` and the
+//! two of `tests/handlers` ([`build`]) and the ways to make other components out of any: with another digest ([`marked`]), or
 //! misbehaving on every call ([`deed`]). What the hostile plugin does is its own
 //! affair. Nothing here is part of the product.
 #![forbid(unsafe_code)]
@@ -68,6 +68,24 @@ pub fn hostile() -> &'static [u8] {
 pub fn prying() -> &'static [u8] {
     static COMPONENT: OnceLock<Vec<u8>> = OnceLock::new();
     COMPONENT.get_or_init(|| build::component("muster-prying"))
+}
+
+/// A plain HTTP handler of WASI 0.2 (`tests/handlers`).
+///
+/// # Panics
+/// If it does not compile; standard error says why.
+pub fn handler_0_2() -> &'static [u8] {
+    static COMPONENT: OnceLock<Vec<u8>> = OnceLock::new();
+    COMPONENT.get_or_init(|| build::component("muster-handler-0-2"))
+}
+
+/// The same of WASI 0.3.
+///
+/// # Panics
+/// If it does not compile; standard error says why.
+pub fn handler_0_3() -> &'static [u8] {
+    static COMPONENT: OnceLock<Vec<u8>> = OnceLock::new();
+    COMPONENT.get_or_init(|| build::component("muster-handler-0-3"))
 }
 
 /// The hostile plugin, doing one of [`DEEDS`] on every call, whoever is asked

@@ -153,6 +153,7 @@ async fn the_plugins_and_the_apps_are_told() {
         "draining",
         "faults",
         "generation",
+        "kind",
         "last_refusal",
         "last_rollback",
         "phase",
@@ -165,6 +166,7 @@ async fn the_plugins_and_the_apps_are_told() {
     ];
     assert_eq!(members(&of_file), expected);
     assert_eq!(of_file["source"], desk.plugin.to_str().expect("UTF-8"));
+    assert_eq!(of_file["kind"], "typed contract 0.1.0");
     assert_eq!(of_file["contract"], "muster:roster@0.1.0");
     assert_eq!(
         (&of_file["calls"], &of_file["faults"]),

@@ -29,6 +29,7 @@ mod guard;
 mod host_meta;
 mod hostile;
 mod jwt;
+mod kinds;
 mod limits;
 mod offline;
 mod plugin_commands;

@@ -34,7 +34,7 @@ async fn plugin(arguments: &[&str]) -> (Option<i32>, String, String) {
 async fn the_builtin_plugin_is_inspected_and_found_valid() {
     let (code, said, _) = plugin(&["inspect", "builtin"]).await;
     assert_eq!(code, Some(0));
-    for expected in ["muster:roster@0.1.0", "sha256", "wasi:http/handler@0.3"] {
+    for expected in ["typed contract 0.1.0", "sha256", "wasi:http/handler@0.3"] {
         assert!(said.contains(expected), "no {expected} in {said}");
     }
     let (code, said, _) = plugin(&["inspect", "builtin", "--json"]).await;
@@ -49,7 +49,7 @@ async fn the_builtin_plugin_is_inspected_and_found_valid() {
     );
     let (code, said, complained) = plugin(&["validate", "builtin"]).await;
     assert_eq!(code, Some(0), "{complained}");
-    assert_eq!(said, "builtin: ok\n");
+    assert_eq!(said, "builtin: ok, typed contract 0.1.0\n");
 }
 
 #[tokio::test]
@@ -63,9 +63,12 @@ async fn what_would_be_refused_is_told_with_its_reason() {
     let empty = file("empty.wasm", EMPTY_COMPONENT);
     let (code, said, _) = plugin(&["inspect", &empty]).await;
     assert_eq!(code, Some(0), "it can be looked at all the same");
-    assert!(said.contains("refused: the component does not export `muster:roster/roster`"));
+    assert!(
+        said.contains("refused: the component is no plugin of any kind: it exports nothing"),
+        "{said}"
+    );
     for (path, reason) in [
-        (empty, "does not export"),
+        (empty, "`wasi:http/incoming-handler@0.2`"),
         (file("page.wasm", b"<!doctype html>"), "not WebAssembly"),
         (file("nothing.wasm", b""), "empty"),
         (

@@ -26,6 +26,10 @@ pub(crate) fn forbidden_headers() -> impl Iterator<Item = HeaderName> {
     ])
 }
 
+/// What a body of a guest of WASI 0.2 keeps in the host's memory until it is
+/// read, twice at most: a handle is not to cost more than others do.
+const BODY_CHUNK_BYTES: usize = 8 << 10;
+
 /// Headers that follow from what we send: the guest may set them, and it
 /// changes nothing. No compression is asked for, so none can explode.
 pub(super) fn rebuilt_headers() -> [HeaderName; 3] {
@@ -79,6 +83,10 @@ impl WasiHttpHooks for Gate {
 
     fn default_scheme(&mut self) -> Option<http::uri::Scheme> {
         None
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK_BYTES
     }
 
     fn send_request(

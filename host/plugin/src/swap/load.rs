@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use muster_plugin_bindings::v0_1::PluginPre;
 use wasmtime::component::{Component, InstancePre};
 
 use super::self_test::{self, Occasion};
@@ -16,9 +15,9 @@ use crate::candidate::Candidate;
 use crate::error::{CompilerError, LoadError};
 use crate::generation::{Build, Surroundings};
 use crate::inspect::inspect;
+use crate::kind::{Kind, Pre};
 use crate::limit::Limit;
 use crate::linker::{self, Stubs};
-use crate::store::StoreState;
 
 /// All steps but the swap itself.
 pub(crate) async fn build(
@@ -39,7 +38,8 @@ pub(crate) async fn build(
     let compilation = surroundings.engine.compilation();
     let compiling = compilation.component(&engine, candidate, &surroundings.limits);
     let component = compiling.await?;
-    let pre = blocking(move || link(&engine, stubs, &component)).await?;
+    let kind = status.kind.clone();
+    let pre = blocking(move || link(&engine, stubs, &kind, &component)).await?;
     let build = Arc::new(Build { status, pre });
     self_test::run(&surroundings.around(&build), verification, occasion).await?;
     Ok(build)
@@ -62,11 +62,11 @@ fn accept(
     }
     verification.admit(candidate)?;
     let inspection = inspect(bytes, limit)?;
-    inspection.accept(stubs)?;
+    let kind = inspection.accept(stubs)?.clone();
     Ok(BuildStatus {
         digest: candidate.digest(),
         bytes: inspection.bytes,
-        contract: inspection.contract.unwrap_or_default(),
+        kind,
         source: candidate.source().clone(),
     })
 }
@@ -76,13 +76,14 @@ fn accept(
 fn link(
     engine: &wasmtime::Engine,
     stubs: Stubs,
+    kind: &Kind,
     component: &Component,
-) -> Result<PluginPre<StoreState>, LoadError> {
+) -> Result<Pre, LoadError> {
     let linker = linker::build(engine, stubs).map_err(LoadError::MismatchedImport)?;
     let pre: InstancePre<_> = linker
         .instantiate_pre(component)
         .map_err(LoadError::MismatchedImport)?;
-    PluginPre::new(pre).map_err(LoadError::MismatchedExport)
+    Pre::new(kind, pre).map_err(LoadError::MismatchedExport)
 }
 
 /// Runs what takes CPU time away from the executor.

@@ -9,6 +9,7 @@ use crate::breaker::BreakerStatus;
 use crate::candidate::CandidateSource;
 use crate::error::LoadError;
 use crate::inspect::Digest;
+use crate::kind::Kind;
 
 /// A plugin at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,8 +44,8 @@ pub struct BuildStatus {
     pub digest: Digest,
     /// Its size.
     pub bytes: usize,
-    /// The version of `muster:roster` that it speaks.
-    pub contract: String,
+    /// What it is to the host.
+    pub kind: Kind,
     /// Where it came from.
     pub source: CandidateSource,
 }

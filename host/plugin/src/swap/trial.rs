@@ -81,7 +81,8 @@ fn suspicion(answer: &Result<Fetched, FetchError>) -> Option<Observation> {
             | PluginFault::TurnLimit
             | PluginFault::ResourceLimit
             | PluginFault::StackOverflow
-            | PluginFault::Instantiate,
+            | PluginFault::Instantiate
+            | PluginFault::Unanswered,
         )) => Some(Observation::Fault),
         Err(
             FetchError::NotFound

@@ -10,8 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 use super::{Job, Reply};
+use crate::kind::{Answer, Question};
 use crate::roster::PluginFault;
-use crate::solo::Answer;
 
 /// Names a call within its store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,8 +20,7 @@ pub(crate) struct Ticket(usize);
 /// A call that begins.
 pub(crate) struct Begun {
     pub(crate) ticket: Ticket,
-    pub(crate) username: String,
-    pub(crate) known: Option<String>,
+    pub(crate) question: Question,
 }
 
 #[derive(Default)]
@@ -137,8 +136,7 @@ impl Book {
         pages.open.insert(ticket, Open { reply, deadline });
         Some(Begun {
             ticket,
-            username: job.username,
-            known: job.known,
+            question: job.question,
         })
     }
 

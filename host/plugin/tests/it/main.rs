@@ -19,6 +19,7 @@ mod handle;
 mod host;
 mod hostile;
 mod hunger;
+mod kinds;
 mod load;
 mod log;
 mod probation;

@@ -58,7 +58,7 @@ async fn a_swap_changes_the_build_and_says_so() {
     assert_eq!(after.generation, swapped.generation);
     assert_eq!(after.build.digest, swapped.digest);
     assert_eq!(after.build.bytes, component.len());
-    assert_eq!(after.build.contract, "0.1.0");
+    assert_eq!(after.build.kind.contract(), Some("0.1.0"));
     assert!(matches!(
         after.phase,
         Phase::Probation {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use muster_plugin::{
-    Candidate, Capability, Digest, EgressPolicy, Engine, EngineConfig, Inspection, Limits,
+    Candidate, Capability, Digest, EgressPolicy, Engine, EngineConfig, Inspection, Kind, Limits,
     LoadError, Plugin, PublicKey, Settings, Stubs, SystemResolver, Verification, inspect,
 };
 use serde_json::json;
@@ -129,14 +129,16 @@ impl Wanted {
             say(json!({
                 "file": file.file.display().to_string(),
                 "valid": refused.is_none(),
+                "kind": loaded.as_ref().ok().map(Kind::name),
                 "reason": refused.map(ToString::to_string),
                 "code": refused.map(LoadError::label),
                 "remedy": refused.map(LoadError::remedy),
             }));
-        } else if loaded.is_ok() {
-            say(format_args!("{}: ok", file.file.display()));
+        } else if let Ok(kind) = &loaded {
+            say(format_args!("{}: ok, {kind}", file.file.display()));
         }
-        Ok(loaded?)
+        loaded?;
+        Ok(())
     }
 }
 
@@ -145,7 +147,7 @@ async fn load(
     candidate: Candidate,
     verification: Verification,
     stubs: Stubs,
-) -> Result<(), LoadError> {
+) -> Result<Kind, LoadError> {
     let engine = Engine::new(&EngineConfig {
         compiler: compiler::child(),
         ..EngineConfig::default()
@@ -171,8 +173,9 @@ async fn load(
         },
     };
     let plugin = Plugin::load(&engine, candidate, settings).await?;
+    let kind = plugin.status().build.kind;
     plugin.shutdown(Duration::ZERO).await;
-    Ok(())
+    Ok(kind)
 }
 
 fn as_json(
@@ -194,11 +197,13 @@ fn as_json(
     });
     let capabilities = inspection.capabilities();
     let capabilities = capabilities.iter().map(|it| it.name());
+    let contract = inspection.kind.as_ref().and_then(Kind::contract);
     json!({
         "file": file,
         "bytes": inspection.bytes,
         "sha256": inspection.digest.to_string(),
-        "contract": inspection.contract.as_ref().map(|version| format!("muster:roster@{version}")),
+        "kind": inspection.kind.as_ref().map(Kind::name),
+        "contract": contract.map(|version| format!("muster:roster@{version}")),
         "capabilities": capabilities.collect::<Vec<_>>(),
         "imports": imports.collect::<Vec<_>>(),
         "exports": inspection.exports,
@@ -208,12 +213,12 @@ fn as_json(
 }
 
 fn as_text(inspection: &Inspection, refused: Option<String>) -> Vec<String> {
-    let contract = inspection.contract.as_deref();
-    let contract = contract.map_or("none".to_owned(), |it| format!("muster:roster@{it}"));
+    let kind = inspection.kind.as_ref();
+    let kind = kind.map_or("none that Muster can ask".to_owned(), Kind::to_string);
     let mut lines = vec![
         format!("size        {} bytes", inspection.bytes),
         format!("sha256      {}", inspection.digest),
-        format!("contract    {contract}"),
+        format!("kind        {kind}"),
         refused.map_or("verdict     accepted".to_owned(), |reason| {
             format!("verdict     refused: {reason}")
         }),

@@ -193,7 +193,7 @@ fn build(build: &Build) -> [(&'static str, String); 4] {
         ("source", build.source.clone()),
         ("sha256", build.sha256.clone()),
         ("size", format!("{} bytes", build.bytes)),
-        ("contract", build.contract.clone()),
+        ("kind", build.kind.clone()),
     ]
 }
 

@@ -34,6 +34,8 @@ pub struct PluginLimits {
     pub workers: Option<NonZeroUsize>,
     /// Calls that run at the same time in one store. Default 64.
     pub concurrent_calls: usize,
+    /// Calls of `fetch` at the same time of a plugin that takes one a store. Default 32.
+    pub lone_calls: usize,
     /// Calls of `fetch` that wait for a store. Default 10,000.
     pub waiting_calls: usize,
     /// Calls after which a store is replaced by a fresh one. Default 10,000.
@@ -98,6 +100,7 @@ impl PluginLimits {
             handle_timeout: section.value("handle_timeout", base.handle_timeout),
             workers: section.optional("workers").or(base.workers),
             concurrent_calls: section.value("concurrent_calls", base.concurrent_calls),
+            lone_calls: section.value("lone_calls", base.lone_calls),
             waiting_calls: section.value("waiting_calls", base.waiting_calls),
             calls_per_store: section.value("calls_per_store", base.calls_per_store),
             retry_calls: section.value("retry_calls", base.retry_calls),
@@ -139,6 +142,7 @@ impl Default for PluginLimits {
             handle_timeout: Duration::from_secs(60),
             workers: None,
             concurrent_calls: 64,
+            lone_calls: 32,
             waiting_calls: 10_000,
             calls_per_store: 10_000,
             retry_calls: 8,

@@ -96,6 +96,7 @@ fn plugin_limits(limits: &config::Limits) -> muster_plugin::Limits {
         calls_per_store: plugin.calls_per_store,
         retry_calls: plugin.retry_calls,
         handle_calls: plugin.handle_calls,
+        lone_calls: plugin.lone_calls,
         refresh_usernames: limits.http.names,
         response_bytes: backend.response_bytes,
         response_header_bytes: backend.header_bytes,

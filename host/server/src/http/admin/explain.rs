@@ -9,8 +9,8 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
-use muster_contract::{Reason, Summary};
-use muster_plugin::{Failure, FetchError, Outcome, PluginFault};
+use muster_contract::Summary;
+use muster_plugin::{Failure, FetchError, Outcome, PluginFault, summary_of};
 use serde::Serialize;
 use serde::de::IgnoredAny;
 
@@ -56,17 +56,6 @@ pub(super) fn applied(answer: &mut Answer, preference: &'static str) {
 /// The summary that the built-in plugin would write.
 pub(super) fn summary(outcomes: &[Outcome]) -> Summary {
     summary_of(outcomes.iter().map(|outcome| outcome.result.as_ref().err()))
-}
-
-fn summary_of<'a>(failures: impl Iterator<Item = Option<&'a Failure>>) -> Summary {
-    let mut summary = Summary::new();
-    for failure in failures {
-        match failure {
-            None => summary.count_updated(),
-            Some(failure) => summary.count_failed(reason(failure)),
-        }
-    }
-    summary
 }
 
 /// `object` with further members at its end; `None` if it is no JSON object,
@@ -199,26 +188,6 @@ fn class(failure: &Failure) -> (&'static str, bool) {
         FetchError::Denied => ("denied", false),
         FetchError::Plugin(PluginFault::Overloaded | PluginFault::Stopped) => ("overloaded", true),
         FetchError::Plugin(_) => ("plugin", true),
-    }
-}
-
-fn reason(failure: &Failure) -> Reason {
-    let error = match failure {
-        Failure::InvalidUsername => return Reason::InvalidUsername,
-        Failure::Overloaded => return Reason::Overloaded,
-        // As the plugin is told.
-        Failure::Held => return Reason::Malformed,
-        Failure::Fetch(error) => error,
-    };
-    match error {
-        FetchError::NotFound => Reason::NotFound,
-        FetchError::Unavailable => Reason::Unavailable,
-        FetchError::Timeout => Reason::Timeout,
-        FetchError::Status(_) => Reason::Status,
-        FetchError::Malformed(_) => Reason::Malformed,
-        FetchError::TooLarge => Reason::TooLarge,
-        FetchError::Denied => Reason::Denied,
-        FetchError::Plugin(_) => Reason::Plugin,
     }
 }
 

@@ -41,7 +41,10 @@ pub(crate) struct Plugin {
 pub(crate) struct Build {
     pub(crate) sha256: String,
     pub(crate) bytes: usize,
-    pub(crate) contract: String,
+    /// What it is to the host, in words.
+    pub(crate) kind: String,
+    /// `muster:roster@…`, if it speaks it.
+    pub(crate) contract: Option<String>,
     /// `builtin` or a path.
     pub(crate) source: String,
 }
@@ -183,10 +186,16 @@ impl From<BuildStatus> for Build {
         Build {
             sha256: build.digest.to_string(),
             bytes: build.bytes,
-            contract: format!("muster:roster@{}", build.contract),
+            kind: build.kind.to_string(),
+            contract: build.kind.contract().map(contract),
             source: build.source.to_string(),
         }
     }
+}
+
+/// The full name of a version of the contract.
+pub(crate) fn contract(version: &str) -> String {
+    format!("muster:roster@{version}")
 }
 
 impl From<Refusal> for LastRefusal {
