@@ -33,7 +33,8 @@ bench-peers *ARGUMENTS:
 lint:
     cargo fmt --all --check
     cargo clippy --all-targets -- -D warnings
-    cargo clippy -p muster-guest -p muster-hostile -p muster-prying --target wasm32-wasip2 -- -D warnings
+    cargo clippy -p muster-guest -p muster-handler-0-2 -p muster-handler-0-3 -p muster-hostile -p muster-prying --target wasm32-wasip2 -- -D warnings
+    cd guest/spin && cargo fmt --check && cargo clippy --target wasm32-wasip2 -- -D warnings
 
 # Check licences, sources, duplicates and advisories of dependencies.
 deny:

@@ -11,6 +11,8 @@ pub(crate) enum Deed {
     Ask,
     /// An answer at once.
     Say(Reply),
+    /// What the operator has set under this name.
+    Setting(String),
     /// An error of `wasi:http` instead of one.
     Error,
     Trap,
@@ -72,6 +74,7 @@ fn admin(method: &str, path: &str, headers: &str, body: Vec<u8>) -> Deed {
             let list = format!("[\"{user}\"]").into_bytes();
             say(200, &[("content-type", REFRESH)], list)
         }
+        (_, ("setting", name)) => Deed::Setting(name.to_owned()),
         (_, ("no-list", _)) => say(200, &[("content-type", REFRESH)], b"{}".to_vec()),
         (_, ("headers", _)) => say(200, &[text], headers.as_bytes().to_vec()),
         (_, ("browser", _)) => say(200, &BROWSER, b"ok".to_vec()),
@@ -106,6 +109,15 @@ const BROWSER: [(&str, &str); 4] = [
     ("access-control-allow-origin", "*"),
     ("x-accel-redirect", "/internal"),
 ];
+
+/// The answer about a setting.
+pub(crate) fn told(value: Option<String>) -> Reply {
+    Reply {
+        status: if value.is_some() { 200 } else { 404 },
+        headers: vec![("content-type", "text/plain")],
+        body: value.unwrap_or_default().into_bytes(),
+    }
+}
 
 fn say(status: u16, headers: &[(&'static str, &'static str)], body: Vec<u8>) -> Deed {
     Deed::Say(Reply {

@@ -20,6 +20,10 @@ use tempfile::TempDir;
 /// The token that every host of the tests accepts.
 pub const TOKEN: &str = "dG9rZW4gb2YgdGhlIHRlc3Rz";
 
+/// An environment variable: the component that is the plugin of every virtual
+/// host, where a test does not choose one. Default: the built-in one.
+pub const PLUGIN: &str = "MUSTER_TEST_PLUGIN";
+
 /// `[virtual_host.auth]` that lets everyone in.
 pub const ANYONE: &str = "kind = \"any\"";
 
@@ -41,7 +45,7 @@ impl Setup {
         Setup {
             listen: ["127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned()],
             host_keys: String::new(),
-            plugin: "builtin".to_owned(),
+            plugin: std::env::var(PLUGIN).unwrap_or_else(|_| "builtin".to_owned()),
             hosts: String::new(),
             sections: String::new(),
             admin: format!("tokens = [\"{TOKEN}\"]"),

@@ -169,7 +169,7 @@ fn capability(interface: &str) -> Capability {
     match (package, name) {
         ("wasi:http", _) => Capability::Http,
         ("muster:roster", "rosters") => Capability::Rosters,
-        ("wasi:config", _) => Capability::Settings,
+        ("wasi:config" | "spin:variables", _) => Capability::Settings,
         ("wasi:cli", "stdout" | "stderr") => Capability::Log,
         ("wasi:clocks", "types") => Capability::Nothing,
         ("wasi:clocks", _) => Capability::Clock,

@@ -7,6 +7,7 @@
 //! nothing, where the operator wants a guest to have them whose language
 //! runtime imports them unused.
 
+use muster_plugin_bindings::spin::spin::variables::variables;
 use muster_plugin_bindings::v0_1::muster::roster::{rosters, types};
 use muster_plugin_bindings::v0_1::wasi::config::store as config;
 use tokio_util::task::AbortOnDropHandle;
@@ -29,6 +30,7 @@ use crate::store::StoreState;
 const GRANTED: &[&str] = &[
     "muster:roster/rosters",
     "muster:roster/types",
+    "spin:variables/variables",
     "wasi:cli/environment",
     "wasi:cli/exit",
     "wasi:cli/stderr",
@@ -128,6 +130,7 @@ pub(crate) fn build(
     request_line::bound(&mut linker)?;
     broken_body::explain(&mut linker)?;
     config::add_to_linker::<_, Config>(&mut linker, |state| state)?;
+    variables::add_to_linker::<_, Config>(&mut linker, |state| state)?;
     rosters::add_to_linker::<_, Rosters>(&mut linker, |state| state)?;
     Ok(linker)
 }
@@ -165,21 +168,40 @@ fn add_stubs_of_wasi_0_2(linker: &mut Linker<StoreState>) -> wasmtime::Result<()
     Ok(())
 }
 
-/// `wasi:config/store`: the settings of the virtual host.
+/// The settings of the virtual host: `wasi:config/store`, and `spin:variables`
+/// for components that were made for Spin.
 struct Config;
 
 impl HasData for Config {
     type Data<'a> = &'a mut StoreState;
 }
 
+impl StoreState {
+    fn setting(&self, key: &str) -> Option<String> {
+        let found = self.config.iter().find(|(name, _)| *name == key);
+        found.map(|(_, value)| value.clone())
+    }
+}
+
 impl config::Host for StoreState {
     fn get(&mut self, key: String) -> Result<Option<String>, config::Error> {
-        let found = self.config.iter().find(|(name, _)| *name == key);
-        Ok(found.map(|(_, value)| value.clone()))
+        Ok(self.setting(&key))
     }
 
     fn get_all(&mut self) -> Result<Vec<(String, String)>, config::Error> {
         Ok(self.config.to_vec())
+    }
+}
+
+impl variables::Host for StoreState {}
+
+impl variables::HostWithStore<StoreState> for Config {
+    async fn get(
+        accessor: &Accessor<StoreState, Self>,
+        name: String,
+    ) -> Result<String, variables::Error> {
+        let found = accessor.with(|mut access| access.get().setting(&name));
+        found.ok_or(variables::Error::Undefined(name))
     }
 }
 

@@ -15,7 +15,8 @@ use crate::swap::Verification;
 pub struct Settings {
     /// The virtual host's name: the label `vhost` of metrics and logs.
     pub name: String,
-    /// What `wasi:config/store` answers. Readable by the plugin: no secrets.
+    /// What `wasi:config/store` and `spin:variables` answer. Readable by the
+    /// plugin: no secrets but its own.
     pub config: Vec<(String, String)>,
     /// Where the plugin's requests may go.
     pub egress: EgressPolicy,

@@ -13,18 +13,33 @@ const TARGET: &str = "wasm32-wasip2";
 
 /// The bytes of a package of this workspace, compiled as the built-in plugin is.
 pub(crate) fn component(package: &str) -> Vec<u8> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = root();
     let target_dir = target_dir(&root);
-    fs::create_dir_all(&target_dir).expect("a target directory");
+    let arguments = ["--package", package, "--profile", "guest"];
+    build(package, &root, &target_dir, &arguments);
+    read(package, &target_dir.join(TARGET).join("guest"))
+}
+
+/// The bytes of a package that is a workspace of its own.
+pub(crate) fn apart(folder: &str, package: &str) -> Vec<u8> {
+    let root = root();
+    let target_dir = target_dir(&root).join(package);
+    build(package, &root.join(folder), &target_dir, &["--release"]);
+    read(package, &target_dir.join(TARGET).join("release"))
+}
+
+fn build(package: &str, folder: &Path, target_dir: &Path, arguments: &[&str]) {
+    fs::create_dir_all(target_dir).expect("a target directory");
     let lock = File::create(target_dir.join("lock")).expect("a lock file");
     // Given back when it is closed, also by the end of a process.
     lock.lock().expect("the lock");
     let mut cargo = Command::new(env!("CARGO"));
     cargo
-        .current_dir(&root)
-        .args(["build", "--quiet", "--locked", "--package", package])
-        .args(["--target", TARGET, "--profile", "guest", "--target-dir"])
-        .arg(&target_dir);
+        .current_dir(folder)
+        .args(["build", "--quiet", "--locked", "--target", TARGET])
+        .args(arguments)
+        .arg("--target-dir")
+        .arg(target_dir);
     for (name, _) in env::vars_os() {
         if leaks(&name.to_string_lossy()) {
             cargo.env_remove(name);
@@ -32,12 +47,18 @@ pub(crate) fn component(package: &str) -> Vec<u8> {
     }
     let status = cargo.status().expect("cargo runs");
     if !status.success() {
-        require_target(&root);
+        require_target(folder);
         panic!("{package} does not compile (cargo: {status})");
     }
-    let file = format!("{}.wasm", package.replace('-', "_"));
-    let file = target_dir.join(TARGET).join("guest").join(file);
+}
+
+fn read(package: &str, folder: &Path) -> Vec<u8> {
+    let file = folder.join(format!("{}.wasm", package.replace('-', "_")));
     fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 /// Beside what the tests themselves were built into: that directory's lock may

@@ -1,7 +1,7 @@
 //! Components for tests: compiled once a process, handed out as bytes.
 //!
 //! Owns the nested cargo that compiles `tests/hostile`, `tests/prying` and the
-//! two of `tests/handlers` ([`build`]) and the ways to make other components out of any: with another digest ([`marked`]), or
+//! two of `tests/handlers`, and `guest/spin` ([`build`]) and the ways to make other components out of any: with another digest ([`marked`]), or
 //! misbehaving on every call ([`deed`]). What the hostile plugin does is its own
 //! affair. Nothing here is part of the product.
 #![forbid(unsafe_code)]
@@ -86,6 +86,15 @@ pub fn handler_0_2() -> &'static [u8] {
 pub fn handler_0_3() -> &'static [u8] {
     static COMPONENT: OnceLock<Vec<u8>> = OnceLock::new();
     COMPONENT.get_or_init(|| build::component("muster-handler-0-3"))
+}
+
+/// The built-in plugin as a component of the Spin SDK (`guest/spin`).
+///
+/// # Panics
+/// If it does not compile; standard error says why.
+pub fn spin() -> &'static [u8] {
+    static COMPONENT: OnceLock<Vec<u8>> = OnceLock::new();
+    COMPONENT.get_or_init(|| build::apart("guest/spin", "muster-guest-spin"))
 }
 
 /// The hostile plugin, doing one of [`DEEDS`] on every call, whoever is asked

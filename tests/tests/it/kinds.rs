@@ -8,7 +8,7 @@ use std::sync::Arc;
 use muster_tests::app::{Answer, App};
 use muster_tests::client::is_push;
 use muster_tests::http::{Reply, exchange};
-use muster_tests::muster::{ANYONE, Setup, Summary, admin_request, post_refresh};
+use muster_tests::muster::{ANYONE, PLUGIN, Setup, Summary, admin_request, post_refresh};
 use muster_tests::process::run;
 use muster_tests::stage::{DOMAIN, Stage, items};
 use serde_json::{Value, json};
@@ -129,6 +129,67 @@ async fn a_handler_answers_for_itself_and_a_wish_can_become_a_job() {
         assert_eq!(again.json()["job"], accepted.json()["job"], "{kind}");
     }
 }
+
+/// Whatever kind reads them, and by whichever interface.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_of_the_operator_reach_the_plugin() {
+    for (_, kind, component) in handlers() {
+        let (path, files) = file(component);
+        let secret = files.path().join("webhook.secret");
+        std::fs::write(&secret, "hunter2\n").expect("a file");
+        let app = Arc::new(App::start().await);
+        let sections = format!(
+            "[virtual_host.plugin.settings]\npage_size = \"100\"\nsecret = {{ file = {secret:?} }}\n"
+        );
+        let setup = Setup::new().plugin(&path);
+        let setup = setup.host(DOMAIN, ANYONE, &app.roster_url());
+        let stage = Stage::around(app, &setup.with_host_sections(&sections)).await;
+        for (name, value) in [
+            ("page_size", "100"),
+            ("secret", "hunter2"),
+            ("domain", DOMAIN),
+            ("max_names", "10000"),
+        ] {
+            let told = ask(&stage, &format!("setting/{name}"), &[], &Value::Null).await;
+            assert_eq!(
+                (told.status, told.text()),
+                (200, value.to_owned()),
+                "{kind}: {name}"
+            );
+        }
+        let told = ask(&stage, "setting/other", &[], &Value::Null).await;
+        assert_eq!(told.status, 404, "{kind}");
+    }
+}
+
+/// The tests of the built-in plugin, in a process of their own that has the
+/// component of the Spin SDK in its place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_spin_build_passes_the_tests_of_the_built_in_plugin() {
+    let (path, _files) = file(muster_test_plugins::spin());
+    let mut tests = tokio::process::Command::new(std::env::current_exe().expect("this program"));
+    tests
+        .args(OF_THE_BUILT_IN)
+        .env(PLUGIN, &path)
+        .kill_on_drop(true);
+    let done = tests.output().await.expect("the tests run");
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success(), "{said}");
+    let passed = said.matches(" ... ok\n").count();
+    assert!(passed > 50, "only {passed} tests ran:\n{said}");
+}
+
+/// Modules whose tests ask the app by the plugin that they are given.
+const OF_THE_BUILT_IN: [&str; 8] = [
+    "backend::",
+    "document::",
+    "predecessor::",
+    "refresh::",
+    "refresh_details::",
+    "roster::",
+    "roster_push::",
+    "url::",
+];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn inspect_and_validate_tell_the_kind() {

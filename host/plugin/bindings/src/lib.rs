@@ -1,4 +1,5 @@
-//! Host bindings generated from the contract in `wit/`, and nothing else.
+//! Host bindings generated from the contract in `wit/`, and from the one interface
+//! that components of the Spin SDK import; nothing else.
 //!
 //! `bindgen!` alone compiles for minutes, so it has a crate of its own:
 //! a change in the sandbox does not pay for it. The types of `wasi:http` and
@@ -20,6 +21,16 @@ pub mod v0_1 {
             "wasi:http/client": wasmtime_wasi_http::p3::bindings::http::client,
             "wasi:clocks/types": wasmtime_wasi::p3::bindings::clocks::types,
         },
+        require_store_data_send: true,
+    });
+}
+
+/// `spin:variables` 3.0: how a component of the Spin SDK reads its settings.
+pub mod spin {
+    wasmtime::component::bindgen!({
+        path: "wit",
+        world: "muster:spin/variables",
+        imports: { "spin:variables/variables.get": async | store },
         require_store_data_send: true,
     });
 }

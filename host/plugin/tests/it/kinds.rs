@@ -23,11 +23,12 @@ fn handlers() -> [(Kind, &'static [u8]); 2] {
     ]
 }
 
-/// One of each kind that asks the app for what it is asked.
-fn all() -> [(Kind, &'static [u8]); 3] {
+/// All that asks the app for what it is asked: some of each kind.
+fn all() -> [(Kind, &'static [u8]); 4] {
     let [new, old] = handlers();
     let contract = Kind::Contract("0.1.0".to_owned());
-    [(contract, muster_builtin::COMPONENT), new, old]
+    let spin = (Kind::Http03, muster_test_plugins::spin());
+    [(contract, muster_builtin::COMPONENT), new, old, spin]
 }
 
 async fn load(component: &'static [u8], backend: &Backend, limits: Limits) -> Plugin {

@@ -295,6 +295,16 @@ pub enum Problem {
     NotInEnvironment { name: String },
     #[error("{fault}")]
     Secret { fault: SecretFault },
+    #[error("the plugin has this setting from the server")]
+    SettingOfTheHost,
+    #[error(
+        "the name of a setting has a-z, 0-9 and _, begins with a letter, and has at most {most} bytes"
+    )]
+    NotASettingName { most: usize },
+    #[error("there are more than {most} settings")]
+    TooManySettings { most: usize },
+    #[error("the value of a setting has at most {most} bytes")]
+    LongSetting { most: usize },
     #[error("the client certificate: {concern}")]
     ClientCertificate { concern: CertificateConcern },
 }
@@ -373,6 +383,9 @@ impl Problem {
             }
             Self::SecretInTheClear { .. } => {
                 "use https; on a network that you trust, set allow_plain_http = true for this origin".into()
+            }
+            Self::SettingOfTheHost => {
+                "give it another name; this one follows from the virtual host and the limits".into()
             }
             Self::NoSecret => "write authorization = { env = \"APP_TOKEN\" } or { file = \"app.token\" }".into(),
             Self::NotInEnvironment { .. } => {

@@ -9,6 +9,7 @@ use toml::de::DeValue;
 
 use super::fault::Problem;
 use super::plugin_limits::PluginLimits;
+use super::plugin_settings::PluginSettings;
 use super::quantity::Value;
 use super::reader::Section;
 
@@ -22,6 +23,8 @@ pub struct HostPlugin {
     /// Whether the file system and sockets are there as stubs that refuse everything, for guests
     /// whose language runtime imports them unused. Default false: who imports them is refused.
     pub deny_all_stubs: bool,
+    /// `[virtual_host.plugin.settings]`: what it reads beside what the host tells it.
+    pub settings: PluginSettings,
     /// `[virtual_host.plugin.limits]` over `[limits.plugin]`.
     pub limits: PluginLimits,
 }
@@ -52,6 +55,7 @@ impl HostPlugin {
                 .word("reload", &["watch", "manual"], &words)
                 .unwrap_or_default(),
             deny_all_stubs: section.value("deny_all_stubs", false),
+            settings: PluginSettings::read(section),
             limits: section.section("limits", |section| PluginLimits::read(section, limits)),
         }
     }

@@ -14,7 +14,6 @@ pub(super) async fn load(
     limits: &config::Limits,
 ) -> Result<PluginFile, StartError> {
     let domain = &host.domain;
-    let url = &host.roster.http_roster_url;
     let egress = host.egress.policy();
     let egress = egress.map_err(|source| StartError::Access {
         domain: domain.clone(),
@@ -22,23 +21,7 @@ pub(super) async fn load(
     })?;
     let settings = Settings {
         name: domain.to_string(),
-        config: vec![
-            ("http_roster_url".to_owned(), url.clone()),
-            ("domain".to_owned(), domain.to_string()),
-            (
-                "max_contacts".to_owned(),
-                limits.backend.contacts.to_string(),
-            ),
-            (
-                "max_response_bytes".to_owned(),
-                limits.backend.response_bytes.to_string(),
-            ),
-            ("max_names".to_owned(), limits.http.names.to_string()),
-            (
-                "max_request_bytes".to_owned(),
-                limits.http.body_bytes.to_string(),
-            ),
-        ],
+        config: settings_of(host, limits),
         egress,
         resolver: Arc::new(SystemResolver),
         stubs: match host.plugin.deny_all_stubs {
@@ -59,6 +42,28 @@ pub(super) async fn load(
         domain: domain.clone(),
         source,
     })
+}
+
+/// What the plugin reads: what the host knows by itself, and the operator's own words.
+fn settings_of(host: &config::VirtualHost, limits: &config::Limits) -> Vec<(String, String)> {
+    let own = [
+        ("http_roster_url", host.roster.http_roster_url.clone()),
+        ("domain", host.domain.to_string()),
+        ("max_contacts", limits.backend.contacts.to_string()),
+        (
+            "max_response_bytes",
+            limits.backend.response_bytes.to_string(),
+        ),
+        ("max_names", limits.http.names.to_string()),
+        ("max_request_bytes", limits.http.body_bytes.to_string()),
+    ];
+    let own = own.into_iter().inspect(|(name, _)| {
+        debug_assert!(config::OF_THE_HOST.contains(name), "{name} is reserved");
+    });
+    let others = host.plugin.settings.iter();
+    own.chain(others.map(|(name, value)| (name, value.to_owned())))
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 async fn load_file(

@@ -45,6 +45,10 @@ impl wasip2::exports::http::incoming_handler::Guest for Handler {
         let body = request.consume().map(read).unwrap_or_default();
         match deed(method, &target, &names, body) {
             Deed::Ask => answer(outparam, ask(&request, &target)),
+            Deed::Setting(name) => {
+                let value = config::get(&name).ok().flatten();
+                answer(outparam, Ok(deeds::told(value).into()));
+            }
             Deed::Say(reply) => answer(outparam, Ok(reply.into())),
             Deed::Error => ResponseOutparam::set(outparam, Err(ErrorCode::ConnectionTimeout)),
             Deed::Trap => std::process::abort(),

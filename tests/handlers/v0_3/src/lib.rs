@@ -54,6 +54,7 @@ impl handler::Guest for Handler {
         let body = whole(stream, end).await.unwrap_or_default();
         match deed(method, &target, &names, body) {
             Deed::Ask => ask(known, &target).await,
+            Deed::Setting(name) => Ok(say(deeds::told(config::get(&name).ok().flatten()))),
             Deed::Say(reply) => Ok(say(reply)),
             Deed::Error => Err(ErrorCode::ConnectionTimeout),
             Deed::Trap => std::process::abort(),
