@@ -25,6 +25,7 @@ mod control;
 mod document;
 mod egress;
 mod faults;
+mod freshness;
 mod guard;
 mod host_meta;
 mod hostile;

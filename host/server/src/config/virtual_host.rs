@@ -74,6 +74,12 @@ pub struct Roster {
     /// How long a roster get waits for the app before the last known roster is the answer.
     /// Default 2 s.
     pub stale_after: Duration,
+    /// How old a roster may be that a further client of a user asks for; an older one is fetched
+    /// anew. Default (no key): as old as the user's sessions.
+    pub ttl: Option<Duration>,
+    /// How often the roster of every user who is online is fetched anew by itself. Default (no
+    /// key): never.
+    pub resync_interval: Option<Duration>,
 }
 
 /// What a user sees whose roster the app fails to tell.
@@ -222,6 +228,8 @@ impl Roster {
                 )
                 .unwrap_or(OnBackendFailure::Stale),
             stale_after: section.value("stale_after", STALE_AFTER),
+            ttl: section.optional("ttl"),
+            resync_interval: section.optional("resync_interval"),
         })
     }
 }

@@ -38,7 +38,11 @@ impl Connection {
     pub(super) fn with_roster(&mut self, then: Then) {
         let Some(bound) = &self.bound else { return };
         let user = Arc::clone(bound.registration.user());
-        if user.snapshot().is_some() {
+        let at_hand = match then {
+            Then::Get { .. } => user.is_current(),
+            Then::Presence(_) => user.snapshot().is_some(),
+        };
+        if at_hand {
             return self.proceed(Ok(Obtained::There), then);
         }
         let rosters = Arc::clone(&self.services.rosters);

@@ -26,8 +26,11 @@ impl Rosters {
     /// Why there is none.
     pub(crate) async fn load(self: &Arc<Self>, user: &Arc<User>) -> Result<(), SourceError> {
         let arrival = user.flights.arrive();
-        if user.state().snapshot.is_some() {
-            return Ok(());
+        if user.snapshot().is_some() {
+            return match user.is_current() {
+                true => Ok(()),
+                false => self.renew(user).await,
+            };
         }
         let mut flight = Box::pin(Arc::clone(self).first(Arc::clone(user), arrival));
         tokio::select! {
@@ -149,7 +152,7 @@ impl Rosters {
     }
 
     /// Goes on asking for the user's roster.
-    fn owe(&self, user: &User) {
+    pub(super) fn owe(&self, user: &User) {
         user.source.outage.owe(user.account.as_str());
         user.source.tell_owed();
     }

@@ -8,6 +8,7 @@
 //! the table of users, then that user's state, then a leaf lock of `Sessions`;
 //! never two users' states at once.
 
+mod age;
 mod exchange;
 mod fallback;
 mod first;
@@ -19,6 +20,7 @@ mod landing;
 mod outage;
 mod recovery;
 mod refresh;
+mod resync;
 mod source;
 mod user;
 
@@ -29,6 +31,7 @@ use muster_xmpp::presence::turns;
 use muster_xmpp::roster::{ChangeCounts, Snapshot, diff};
 use muster_xmpp::{BareJid, DomainPart};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -104,6 +107,12 @@ impl Rosters {
             let guarding =
                 guard::watch::run(Arc::clone(&rosters), Arc::clone(&source), self.stop.clone());
             self.tasks.spawn(guarding);
+            if let Some(interval) = source.resync_interval {
+                let (rosters, source) = (Arc::clone(&rosters), Arc::clone(&source));
+                let stop = self.stop.clone();
+                self.tasks
+                    .spawn(resync::run(rosters, source, interval, stop));
+            }
             self.tasks
                 .spawn(recovery::run(rosters, source, self.stop.clone()));
         }
@@ -178,7 +187,8 @@ impl Rosters {
         obtained: Result<Obtained, SourceError>,
     ) {
         let state = user.state();
-        let mail = match &state.snapshot {
+        let refused = obtained.is_err() && user.is_expired(&state);
+        let mail = match state.snapshot.as_ref().filter(|_| !refused) {
             Some(snapshot) => {
                 served(state.standing, obtained.ok());
                 Mail::Roster {
@@ -246,7 +256,11 @@ impl Rosters {
         self.weigh(user, &fetched, kept)?;
         match fetched {
             Ok(Answer::Unchanged) => {
-                user.state().standing = Standing::App;
+                {
+                    let mut state = user.state();
+                    state.standing = Standing::App;
+                    state.told = Some(Instant::now());
+                }
                 self.keep(user);
                 Ok(Arrived {
                     counts: ChangeCounts::default(),
@@ -321,6 +335,9 @@ impl Rosters {
         state.snapshot = Some(Arc::clone(&new));
         state.validator = validator;
         state.standing = standing;
+        if standing == Standing::App {
+            state.told = Some(Instant::now());
+        }
         if state.gone {
             return ChangeCounts::of(&changes);
         }

@@ -32,6 +32,10 @@ pub(crate) struct Source {
     pub(super) policy: OnBackendFailure,
     /// How long they wait for the app, if there is a last known roster.
     pub(super) stale_after: Duration,
+    /// How old a roster may be that a client asks for.
+    pub(super) ttl: Option<Duration>,
+    /// How often the app is asked for everybody who is online.
+    pub(super) resync_interval: Option<Duration>,
     /// Whether the app fails, and whom it owes a roster.
     pub(super) outage: Outage,
     /// Whether what it says is honoured.
@@ -112,6 +116,8 @@ impl Source {
             domain: host.domain.to_string(),
             policy: host.roster.on_backend_failure,
             stale_after: host.roster.stale_after,
+            ttl: host.roster.ttl,
+            resync_interval: host.roster.resync_interval,
             outage: Outage::new(refresh.recovery_interval),
             guard: Guard::new(host.domain.as_str(), host.guard),
             pace: Pace::new(refresh.recovery_concurrency, refresh.recovery_interval),

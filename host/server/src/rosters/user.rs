@@ -1,11 +1,13 @@
 //! One user's roster while a resource of the user is bound.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use muster_xmpp::BareJid;
 use muster_xmpp::roster::Snapshot;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::flight::Flights;
 use super::kept::{Mark, Seen, Validator};
@@ -39,6 +41,8 @@ pub(crate) struct State {
     pub(crate) snapshot: Option<Arc<Snapshot>>,
     /// What the snapshot is.
     pub(super) standing: Standing,
+    /// When the app told or confirmed it.
+    pub(super) told: Option<Instant>,
     /// What the app calls the snapshot's version.
     pub(super) validator: Option<Validator>,
     /// What is kept of it on the disk, as far as is known.
@@ -111,6 +115,11 @@ impl State {
     /// Whether the app has told the roster.
     pub(super) fn is_confirmed(&self) -> bool {
         self.snapshot.is_some() && self.standing == Standing::App
+    }
+
+    /// How long ago the app told or confirmed it.
+    pub(super) fn age(&self) -> Option<Duration> {
+        self.told.map(|told| told.elapsed())
     }
 
     /// Whether the roster lets `contact` see the user.

@@ -22,6 +22,8 @@ pub(super) const METRICS: &[Metric] = &[
     Metric::histogram("muster_roster_age_seconds", "How long ago the app told or confirmed a last known roster that was given to a client").within(AGE_BUCKETS),
     Metric::gauge("muster_rosters_owed", "Users who see something else than the app's answer until it answers, by vhost").by(&["vhost"]),
     Metric::counter("muster_roster_recoveries_total", "Attempts to get a roster that the app owes, by outcome").by(&["outcome"]),
+    Metric::counter("muster_roster_renewals_total", "Rosters older than ttl that a client asked for, by what came of it: ok, late (longer than stale_after), failed").by(&["outcome"]),
+    Metric::counter("muster_roster_resyncs_total", "Rosters that were asked for by themselves (resync_interval), by outcome: ok, failed, held by the guard").by(&["outcome"]),
     Metric::counter("muster_rosters_kept_total", "Last known rosters, by what became of them: kept, evicted, too_large, forgotten, dropped (too many wait), failed, unread").by(&["outcome"]),
     Metric::counter("muster_rosters_unreadable_total", "Last known rosters that were dropped because they could not be read, by reason").by(&["reason"]),
 ];

@@ -1,0 +1,127 @@
+//! How old a roster may get: `ttl`, by which a further client of a user has it
+//! asked for anew, and `resync_interval`, by which it is asked for by itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_tests::app::{Answer, App};
+use muster_tests::client::error_of;
+use muster_tests::muster::Setup;
+use muster_tests::stage::{Stage, item, items};
+use muster_tests::within;
+use serde_json::json;
+
+/// Every roster is too old; an app that fails is asked again soon.
+async fn stage(keys: &str) -> Stage {
+    let app = Arc::new(App::start().await);
+    let setup = Setup::for_app(&app).roster_keys(keys).with(
+        "[limits.refresh]\nrecovery_interval = \"50ms\"\n\
+         [limits.backend.breaker]\nprobe_interval = \"10ms\"",
+    );
+    Stage::around(app, &setup).await
+}
+
+const OLD: &str = "ttl = \"1ms\"";
+
+#[tokio::test]
+async fn a_further_client_gets_what_the_app_says_now_and_the_others_the_difference() {
+    let stage = stage(OLD).await;
+    stage.contacts("john", json!({"aaron": {}}));
+    let mut phone = stage.online("john").await;
+    stage.contacts("john", json!({"aaron": {}, "zoe": {}}));
+    let mut laptop = stage.bound("john").await;
+    let expected = ["aaron@example.test both", "zoe@example.test both"];
+    assert_eq!(items(&laptop.roster().await), expected);
+    assert_eq!(item(&phone.push().await), expected[1]);
+    // An unchanged list costs a 304.
+    assert_eq!(items(&laptop.roster().await), expected);
+    let requests = stage.app.requests_for("john");
+    assert!(requests[2].header("if-none-match").is_some());
+    assert_eq!(requests.len(), 3);
+}
+
+#[tokio::test]
+async fn when_the_app_fails_the_old_one_stands_in() {
+    let stage = stage(OLD).await;
+    stage.contacts("john", json!({"aaron": {}}));
+    let mut phone = stage.online("john").await;
+    stage.app.set_outage(Some(Answer::Status(500)));
+    let mut laptop = stage.bound("john").await;
+    assert_eq!(items(&laptop.roster().await), ["aaron@example.test both"]);
+    stage.contacts("john", json!({"aaron": {}, "zoe": {}}));
+    stage.app.set_outage(None);
+    for client in [&mut phone, &mut laptop] {
+        assert_eq!(item(&client.push().await), "zoe@example.test both");
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_slow_app_when_there_is_an_old_one() {
+    let stage = stage("ttl = \"1ms\"\nstale_after = \"50ms\"").await;
+    stage.contacts("john", json!({"aaron": {}}));
+    let mut phone = stage.online("john").await;
+    let gate = stage.app.hold("john");
+    stage.contacts("john", json!({"zoe": {}}));
+    let mut laptop = stage.bound("john").await;
+    assert_eq!(items(&laptop.roster().await), ["aaron@example.test both"]);
+    gate.open();
+    for client in [&mut phone, &mut laptop] {
+        let mut pushes = [item(&client.push().await), item(&client.push().await)];
+        pushes.sort();
+        let expected = ["aaron@example.test remove", "zoe@example.test both"];
+        assert_eq!(pushes, expected);
+    }
+}
+
+#[tokio::test]
+async fn reject_refuses_an_old_roster_and_empty_takes_nothing_away() {
+    for (policy, refused) in [("reject", true), ("empty", false)] {
+        let stage = stage(&format!("ttl = \"1ms\"\non_backend_failure = \"{policy}\"")).await;
+        stage.contacts("john", json!({"aaron": {}}));
+        let mut phone = stage.online("john").await;
+        stage.app.set_outage(Some(Answer::Status(500)));
+        let mut laptop = stage.bound("john").await;
+        let answer = laptop.roster().await;
+        match refused {
+            true => assert!(error_of(&answer).contains("remote-server-timeout")),
+            false => assert_eq!(items(&answer), ["aaron@example.test both"]),
+        }
+        // The first client keeps what it has.
+        stage.contacts("john", json!({"aaron": {}, "zoe": {}}));
+        stage.app.set_outage(None);
+        stage.refreshed(&["john"]).await;
+        assert_eq!(item(&phone.push().await), "zoe@example.test both");
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_online_is_asked_for_once_an_interval() {
+    let stage = stage("resync_interval = \"200ms\"").await;
+    stage.befriend(&["john", "marie"]);
+    let mut john = stage.online("john").await;
+    let _marie = stage.online("marie").await;
+    stage.contacts("john", json!({"marie": {}, "zoe": {}}));
+    assert_eq!(item(&john.push().await), "zoe@example.test both");
+    within("an unchanged list to cost nothing", async {
+        for name in ["john", "marie"] {
+            let unchanged = || {
+                let requests = stage.app.requests_for(name);
+                let conditional =
+                    |it: &muster_tests::app::Request| it.header("if-none-match").is_some();
+                requests.iter().filter(|it| conditional(it)).count() > 3
+            };
+            while !unchanged() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    })
+    .await;
+    john.leave().await;
+    stage.until_offline("john").await;
+    // A round that had begun may still ask for whom it found.
+    let before = stage.app.requests_for("marie").len();
+    stage.app.wait_for_requests("marie", before + 2).await;
+    let after = stage.app.requests_for("john").len();
+    stage.app.wait_for_requests("marie", before + 5).await;
+    assert_eq!(stage.app.requests_for("john").len(), after);
+}
