@@ -44,6 +44,9 @@ pub(crate) enum Limit {
     RefreshIdempotencyKeyBytes,
     RefreshIdempotencyBytes,
     RefreshDryRunContacts,
+    AuditUsers,
+    AuditContacts,
+    AuditFindings,
 }
 
 /// How often one limit is told in the log at most.
@@ -51,7 +54,7 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 
 impl Limit {
     /// Every limit, in the order of the declaration.
-    pub(crate) const ALL: [Limit; 30] = [
+    pub(crate) const ALL: [Limit; 33] = [
         Limit::XmppConnections,
         Limit::XmppConnectionsPerAddress,
         Limit::XmppConnectsPerMinute,
@@ -82,6 +85,9 @@ impl Limit {
         Limit::RefreshIdempotencyKeyBytes,
         Limit::RefreshIdempotencyBytes,
         Limit::RefreshDryRunContacts,
+        Limit::AuditUsers,
+        Limit::AuditContacts,
+        Limit::AuditFindings,
     ];
 
     /// Its key in the configuration.
@@ -117,6 +123,9 @@ impl Limit {
             Limit::RefreshIdempotencyKeyBytes => "limits.refresh.idempotency_key_bytes",
             Limit::RefreshIdempotencyBytes => "limits.refresh.idempotency_bytes",
             Limit::RefreshDryRunContacts => "limits.refresh.dry_run_contacts",
+            Limit::AuditUsers => "limits.audit.users",
+            Limit::AuditContacts => "limits.audit.contacts",
+            Limit::AuditFindings => "limits.audit.findings",
         }
     }
 
@@ -147,6 +156,9 @@ impl Limit {
                 | Limit::RefreshIdempotencyKeyBytes
                 | Limit::RefreshIdempotencyBytes
                 | Limit::RefreshDryRunContacts
+                | Limit::AuditUsers
+                | Limit::AuditContacts
+                | Limit::AuditFindings
         )
     }
 }

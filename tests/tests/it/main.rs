@@ -12,6 +12,7 @@
 )]
 
 mod admin;
+mod audit;
 mod backend;
 mod bind;
 mod blocking;

@@ -97,8 +97,14 @@ pub(super) enum Failure {
     UnknownHost { known: String },
     #[error("this is no Muster, or an older one: it does not know the request")]
     OtherServer,
-    #[error("another reload of this plugin is under way; try again")]
-    Busy,
+    #[error("{message}; try again")]
+    Busy { message: String },
+    #[error("the server has several virtual hosts, name one by --vhost; there are: {known}")]
+    WhichHost { known: String },
+    #[error("what does not fit together: {found} findings")]
+    Findings { found: usize },
+    #[error("nothing was found so far, and not everybody could be asked for")]
+    NotAudited,
     #[error("there is no previous build to go back to")]
     NoPrevious,
     #[error(
@@ -132,9 +138,10 @@ impl Failure {
             Self::Config(LoadError::Faults(_))
             | Self::TokenCharacters
             | Self::Url
+            | Self::WhichHost { .. }
             | Self::UnknownHost { .. } => USAGE,
             Self::Remote(RequestError::Unauthorized) => PERMISSION,
-            Self::Busy => TEMPORARY,
+            Self::Busy { .. } | Self::NotAudited => TEMPORARY,
             Self::PasswordsDiffer
             | Self::Authority(_)
             | Self::NoAuthority { .. }
@@ -165,7 +172,7 @@ impl Failure {
             | Self::OtherServer
             | Self::NotDone { .. }
             | Self::Unreachable => UNAVAILABLE,
-            Self::NotRefreshed { .. } | Self::NoPrevious => NOT_DONE,
+            Self::NotRefreshed { .. } | Self::Findings { .. } | Self::NoPrevious => NOT_DONE,
         }
     }
 

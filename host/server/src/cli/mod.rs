@@ -4,6 +4,7 @@
 //! produces goes to standard output; logs, progress and faults go to standard error, so that the
 //! output of one can be the input of another.
 
+mod audit;
 mod backend;
 mod cert;
 mod check_config;
@@ -12,6 +13,7 @@ mod demo;
 mod failure;
 mod guard;
 mod logging;
+mod names;
 mod plugin;
 mod refresh;
 mod remote;
@@ -86,6 +88,7 @@ enum Command {
     Cert(cert::CertCommand),
     /// Fetch the contact lists of users anew, as the app would ask for
     Refresh(refresh::Refresh),
+    Audit(audit::Audit),
     /// Run a server and a small app on this machine, ready to log in to
     Demo(demo::Demo),
     /// Print a completion script for a shell
@@ -128,6 +131,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Guard(command) => command.run(),
         Command::Cert(command) => command.run(),
         Command::Refresh(refresh) => refresh.run(),
+        Command::Audit(audit) => audit.run(),
         Command::Demo(demo) => demo.run(),
         Command::Completions { shell } => {
             completions(shell);

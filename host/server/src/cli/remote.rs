@@ -187,40 +187,33 @@ impl Remote {
     where
         T: serde::de::DeserializeOwned,
     {
-        let answer = self.ask(method, path).await?;
-        if answer.status.is_success() {
-            return Ok(answer.json()?);
-        }
-        let NotDone {
-            reason,
-            message,
-            remedy,
-            virtual_hosts,
-            ..
-        } = answer.json()?;
-        Err(match (answer.status, &*reason) {
-            (_, "unknown_virtual_host") => Failure::UnknownHost {
-                known: virtual_hosts.join(", "),
-            },
-            (StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED, _) => Failure::OtherServer,
-            (_, "busy") => Failure::Busy,
-            (_, "no_previous") => Failure::NoPrevious,
-            (StatusCode::UNPROCESSABLE_ENTITY, _) => Failure::NotTaken {
-                message,
-                reason,
-                remedy: remedy.unwrap_or_default(),
-            },
-            _ => Failure::NotDone { message },
-        })
+        told(self.ask(method, path).await?)
     }
 
+    /// The same with a body, for what may take as long as `patience`.
+    pub(super) async fn order_within<T>(
+        &self,
+        errand: Errand<'_>,
+        patience: Duration,
+    ) -> Result<T, Failure>
+    where
+        T: serde::de::DeserializeOwned,
+    {
+        let exchange = self.exchange(errand, patience);
+        let answer = tokio::time::timeout(patience, exchange).await;
+        told(answer.map_err(RequestError::from)??)
+    }
     /// Sends a request, and reads the whole answer.
     pub(super) async fn answer(&self, errand: Errand<'_>) -> Result<Answer, RequestError> {
-        tokio::time::timeout(TIMEOUT, self.exchange(errand)).await?
+        tokio::time::timeout(TIMEOUT, self.exchange(errand, TIMEOUT)).await?
     }
 
-    async fn exchange(&self, errand: Errand<'_>) -> Result<Answer, RequestError> {
-        let (head, body) = self.send(errand).await?.into_parts();
+    async fn exchange(
+        &self,
+        errand: Errand<'_>,
+        patience: Duration,
+    ) -> Result<Answer, RequestError> {
+        let (head, body) = self.send_within(errand, patience).await?.into_parts();
         let body = Limited::new(body, MAX_ANSWER_BYTES);
         let body = body.collect().await.map_err(RequestError::Broken)?;
         Ok(Answer {
@@ -235,6 +228,14 @@ impl Remote {
         &self,
         errand: Errand<'_>,
     ) -> Result<Response<Incoming>, RequestError> {
+        self.send_within(errand, TIMEOUT).await
+    }
+
+    async fn send_within(
+        &self,
+        errand: Errand<'_>,
+        patience: Duration,
+    ) -> Result<Response<Incoming>, RequestError> {
         let mut request = Request::builder()
             .method(errand.method)
             .uri(format!("{}{}", self.base, errand.path));
@@ -248,12 +249,40 @@ impl Remote {
             request = request.header(HOST, host);
         }
         let request = self.client.request(request.body(Full::new(errand.body))?);
-        let response = tokio::time::timeout(TIMEOUT, request).await??;
+        let response = tokio::time::timeout(patience, request).await??;
         if response.status() == StatusCode::UNAUTHORIZED {
             return Err(RequestError::Unauthorized);
         }
         Ok(response)
     }
+}
+
+/// What the operator's routes answer, or why it was not done.
+fn told<T: serde::de::DeserializeOwned>(answer: Answer) -> Result<T, Failure> {
+    if answer.status.is_success() {
+        return Ok(answer.json()?);
+    }
+    let NotDone {
+        reason,
+        message,
+        remedy,
+        virtual_hosts,
+        ..
+    } = answer.json()?;
+    Err(match (answer.status, &*reason) {
+        (_, "unknown_virtual_host") => Failure::UnknownHost {
+            known: virtual_hosts.join(", "),
+        },
+        (StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED, _) => Failure::OtherServer,
+        (_, "busy") => Failure::Busy { message },
+        (_, "no_previous") => Failure::NoPrevious,
+        (StatusCode::UNPROCESSABLE_ENTITY, _) => Failure::NotTaken {
+            message,
+            reason,
+            remedy: remedy.unwrap_or_default(),
+        },
+        _ => Failure::NotDone { message },
+    })
 }
 
 /// One segment of a path, whatever is in it.

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::audit_limits::AuditLimits;
 use super::backend_limits::BackendLimits;
 use super::plugin_limits::PluginLimits;
 use super::quantity::Size;
@@ -34,6 +35,8 @@ pub struct Limits {
     pub backend: BackendLimits,
     /// `[limits.refresh]`
     pub refresh: RefreshLimits,
+    /// `[limits.audit]`
+    pub audit: AuditLimits,
     /// `limits.plugin.wasm_stack_bytes`: the stack of a plugin's code, the same for all virtual
     /// hosts. Default 512 KiB.
     pub wasm_stack_bytes: usize,
@@ -199,6 +202,7 @@ impl Limits {
                 BackendLimits::read(section, &default.backend)
             }),
             refresh: section.section("refresh", RefreshLimits::read),
+            audit: section.section("audit", AuditLimits::read),
             wasm_stack_bytes,
             plugin,
             storage: section.section("storage", StorageLimits::read),
@@ -332,6 +336,7 @@ impl Default for Limits {
             bosh: BoshLimits::default(),
             backend: BackendLimits::default(),
             refresh: RefreshLimits::default(),
+            audit: AuditLimits::default(),
             wasm_stack_bytes: 512 * KIB,
             plugin: PluginLimits::default(),
             storage: StorageLimits::default(),

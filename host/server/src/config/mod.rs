@@ -7,6 +7,7 @@
 //! `virtual_host` (the sections), and `fault` (what was wrong, all of it at once).
 
 mod app_secret;
+mod audit_limits;
 mod auth;
 mod backend_limits;
 mod breaker_limits;
@@ -37,6 +38,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 pub use app_secret::{AppSecret, SecretFault, SecretSource};
+pub use audit_limits::AuditLimits;
 pub use auth::{Auth, CaFile, Credential};
 pub use backend_limits::BackendLimits;
 pub use breaker_limits::BreakerLimits;

@@ -7,6 +7,7 @@
 //! against mass removal are in [`guards`]. Nothing under `/admin` is said or done without the
 //! token, and bodies are not read.
 
+pub(crate) mod audit;
 pub(crate) mod guard_report;
 mod guards;
 pub(crate) mod report;
@@ -37,6 +38,7 @@ pub(crate) fn routes(state: Arc<HttpState>) -> Router {
         .route("/backends/{vhost}", get(backend))
         .route("/backends/{vhost}/reset", post(reset))
         .merge(guards::routes())
+        .route("/audit/{vhost}", post(audit::audit))
         .fallback(answer::not_found)
         .method_not_allowed_fallback(answer::method_not_allowed)
         // Around the fallbacks too: without the token every path is the same.

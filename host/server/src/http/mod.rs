@@ -38,6 +38,7 @@ pub(crate) use self::admin::{Desks, Tokens};
 pub(crate) use self::client::Peer;
 use self::patience::Heard;
 pub(crate) use self::web::{Web, WebSettings, router as web_router};
+use crate::config::AuditLimits;
 use crate::hosts::Hosts;
 use crate::limit::Limit;
 use crate::rosters::Rosters;
@@ -56,6 +57,8 @@ pub(crate) struct HttpLimits {
     pub(crate) roster_bytes: usize,
     /// Users in one request.
     pub(crate) names: usize,
+    /// What an audit of contact lists may cost.
+    pub(crate) audit: AuditLimits,
 }
 
 /// What the routes share.

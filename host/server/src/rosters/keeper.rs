@@ -108,6 +108,16 @@ impl Keeper {
         }
     }
 
+    /// Accounts of a domain of whom there is a last known roster on the disk, at
+    /// most `most`; none if the store does not work.
+    pub(super) async fn accounts(&self, domain: &str, most: usize) -> Vec<String> {
+        let read = self.store.roster_accounts(domain, most).await;
+        read.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the last known rosters cannot be listed");
+            Vec::new()
+        })
+    }
+
     /// Keeps `roster` from now on. False if too many wait.
     pub(super) fn keep(&self, account: &BareJid, roster: KeptRoster) -> bool {
         self.leave(account, Change::Keep(Arc::new(roster)))

@@ -9,6 +9,7 @@
 //! never two users' states at once.
 
 mod age;
+mod audit;
 mod exchange;
 mod fallback;
 mod first;
@@ -35,6 +36,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use self::audit::{AuditOrder, AuditReport, Finding};
 pub(crate) use self::exchange::Watcher;
 use self::fallback::Reach;
 pub(crate) use self::flight::Provenance;

@@ -40,6 +40,8 @@ pub(crate) struct Source {
     pub(super) outage: Outage,
     /// Whether what it says is honoured.
     pub(super) guard: Guard,
+    /// Held by an audit: one at a time.
+    pub(super) audit_turn: tokio::sync::Mutex<()>,
     pace: Pace,
 }
 
@@ -120,6 +122,7 @@ impl Source {
             resync_interval: host.roster.resync_interval,
             outage: Outage::new(refresh.recovery_interval),
             guard: Guard::new(host.domain.as_str(), host.guard),
+            audit_turn: tokio::sync::Mutex::default(),
             pace: Pace::new(refresh.recovery_concurrency, refresh.recovery_interval),
         }
     }
@@ -171,12 +174,42 @@ impl Source {
         known: Option<&str>,
     ) -> Result<Answer, SourceError> {
         let answer = self.ask(account, known).await;
-        match answer.as_ref().map_err(SourceError::reach) {
-            Ok(_) | Err(Reach::NoSuchUser) => self.outage.is_over(),
-            Err(Reach::App) => self.outage.failed(Instant::now()),
-            Err(Reach::NotAsked | Reach::Held | Reach::Ending) => {}
-        }
+        self.note(answer.as_ref().err());
         answer
+    }
+
+    /// Asks the app for the contacts of `account` as it states them, for nobody
+    /// to see but the operator; and how many entries the plugin left out.
+    ///
+    /// # Errors
+    /// As [`Self::fetch`].
+    pub(super) async fn consult(
+        &self,
+        account: &BareJid,
+    ) -> Result<(Vec<Contact>, u32), SourceError> {
+        let answer = self.ask_as_stated(account).await;
+        self.note(answer.as_ref().err());
+        answer
+    }
+
+    async fn ask_as_stated(&self, account: &BareJid) -> Result<(Vec<Contact>, u32), SourceError> {
+        let _permit = self.permit().await?;
+        let username = account.node().map_or("", |node| node.as_str());
+        match self.plugin.fetch(username, None).await? {
+            Fetched::Unchanged => Err(unnamed()),
+            Fetched::Roster {
+                contacts, skipped, ..
+            } => Ok((contacts.into_iter().map(contact).collect(), skipped)),
+        }
+    }
+
+    /// Takes note of what an answer says about the app.
+    fn note(&self, error: Option<&SourceError>) {
+        match error.map(SourceError::reach) {
+            None | Some(Reach::NoSuchUser) => self.outage.is_over(),
+            Some(Reach::App) => self.outage.failed(Instant::now()),
+            Some(Reach::NotAsked | Reach::Held | Reach::Ending) => {}
+        }
     }
 
     async fn ask(&self, account: &BareJid, known: Option<&str>) -> Result<Answer, SourceError> {
@@ -187,10 +220,7 @@ impl Source {
         let username = account.node().map_or("", |node| node.as_str());
         match self.plugin.fetch(username, known).await? {
             Fetched::Unchanged if known.is_some() => Ok(Answer::Unchanged),
-            Fetched::Unchanged => Err(FetchError::Malformed(
-                "unchanged, though no version was named".to_owned(),
-            )
-            .into()),
+            Fetched::Unchanged => Err(unnamed()),
             Fetched::Roster {
                 contacts,
                 validator,
@@ -227,6 +257,11 @@ impl Source {
         let permit = self.permits.acquire().await;
         permit.map_err(|_| SourceError::ShuttingDown)
     }
+}
+
+fn unnamed() -> SourceError {
+    let text = "unchanged, though no version was named";
+    FetchError::Malformed(text.to_owned()).into()
 }
 
 impl From<RosterError> for SourceError {

@@ -209,6 +209,7 @@ impl HttpSide {
                 body_bytes: limits.body_bytes,
                 roster_bytes: config.limits.backend.response_bytes,
                 names: limits.names,
+                audit: config.limits.audit,
             },
             admission: Admission::new(
                 bounds::http_admission(limits),

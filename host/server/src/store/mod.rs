@@ -306,6 +306,20 @@ impl Store {
             .await
     }
 
+    /// The accounts of a domain whose rosters are kept, at most `most`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) async fn roster_accounts(
+        &self,
+        domain: &str,
+        most: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        let domain = domain.to_owned();
+        self.read(move |transaction| rosters::accounts(transaction, &domain, most))
+            .await
+    }
+
     /// Changes last known rosters, all in one transaction. The older ones make
     /// room for the newer.
     ///

@@ -67,6 +67,25 @@ pub(super) fn read<T>(
     }))
 }
 
+/// The accounts of a domain whose rosters are kept, at most `most`.
+pub(super) fn accounts(
+    transaction: &ReadTransaction,
+    domain: &str,
+    most: usize,
+) -> Result<Vec<String>, Error> {
+    let rosters = transaction.open_table(ROSTERS)?;
+    let mut accounts = Vec::new();
+    for entry in rosters.range((domain, "")..)?.take(most) {
+        let (key, _) = entry?;
+        let (of, local) = key.value();
+        if of != domain {
+            break;
+        }
+        accounts.push(format!("{local}@{domain}"));
+    }
+    Ok(accounts)
+}
+
 /// The tables in one transaction.
 struct Tables<'t> {
     rosters: redb::Table<'t, (&'static str, &'static str), (u64, &'static [u8])>,

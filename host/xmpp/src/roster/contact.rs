@@ -70,7 +70,7 @@ impl Subscription {
 /// A root dot at the end of the domain is removed first (RFC 7622 §3.2.1),
 /// since the parser leaves it in the text. What would change again under a
 /// second preparation is refused: one contact must have one JID.
-pub(super) fn parse_jid(text: &str) -> Option<BareJid> {
+pub fn parse_jid(text: &str) -> Option<BareJid> {
     let text = text.strip_suffix('.').unwrap_or(text);
     let jid = BareJid::new(text).ok()?;
     if jid.as_str() == text && !text.ends_with('.') {

@@ -12,7 +12,9 @@ mod item;
 mod snapshot;
 mod xml;
 
-pub use contact::{Contact, MAX_GROUP_BYTES, MAX_GROUPS_PER_ITEM, MAX_NAME_BYTES, Subscription};
+pub use contact::{
+    Contact, MAX_GROUP_BYTES, MAX_GROUPS_PER_ITEM, MAX_NAME_BYTES, Subscription, parse_jid,
+};
 pub use diff::{Change, ChangeCounts, diff};
 pub use draft::Report;
 pub use item::Item;

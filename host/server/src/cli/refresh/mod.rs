@@ -5,7 +5,6 @@
 //! a job, whose events move the progress bar ([`job`]).
 
 mod job;
-mod names;
 
 use std::path::PathBuf;
 
@@ -15,6 +14,7 @@ use serde_json::{Value, json};
 
 use self::job::{Report, refresh};
 use super::failure::Failure;
+use super::names;
 use super::remote::{Address, Remote, RequestError};
 use super::{complain, runtime, say};
 

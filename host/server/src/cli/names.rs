@@ -1,4 +1,4 @@
-//! Whom to refresh: names from the command line, a file, or standard input.
+//! Users who are meant: names from the command line, a file, or standard input.
 
 use std::io::Read as _;
 use std::path::Path;
