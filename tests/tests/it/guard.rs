@@ -108,8 +108,16 @@ async fn a_bad_deploy_empties_a_few_and_the_operator_decides() {
     stage.online("zoe").await.leave().await;
     stage.until_offline("zoe").await;
     assert_eq!(crowd.guard().await["state"], "watching");
-
     stage.app.set_outage(Some(empty()));
+    // Boxed, since one test's stack is not enough for all of it.
+    Box::pin(a_few_are_emptied(&mut crowd)).await;
+    let zoe = Box::pin(whoever_comes_is_treated_alike(&stage)).await;
+    Box::pin(the_alarm_is_given(&crowd)).await;
+    Box::pin(an_ordinary_change_passes(&crowd, zoe)).await;
+    Box::pin(a_release_lets_it_through(&mut crowd)).await;
+}
+
+async fn a_few_are_emptied(crowd: &mut Crowd) {
     let told = crowd.refresh("refresh?details").await;
     assert_eq!((&told["updated"], &told["errors"]), (&3.into(), &7.into()));
     assert_eq!(of_outcome(&told, "updated").len(), 3);
@@ -120,21 +128,33 @@ async fn a_bad_deploy_empties_a_few_and_the_operator_decides() {
     let mut seen = crowd.seen().await;
     seen.sort_unstable();
     assert_eq!(seen, [0, 0, 0, 9, 9, 9, 9, 9, 9, 9]);
+}
 
-    // Who comes now sees the last known roster; who never was here, what the app says.
+/// Who comes now sees the last known roster; who never was here, what the app
+/// says.
+async fn whoever_comes_is_treated_alike(stage: &Stage) -> Client {
     let mut zoe = stage.bound("zoe").await;
     assert_eq!(items(&zoe.roster().await), ["marie@example.test both"]);
     let mut new = stage.bound("new").await;
     assert!(items(&new.roster().await).is_empty());
+    new.leave().await;
+    zoe
+}
 
+async fn the_alarm_is_given(crowd: &Crowd) {
     let guard = crowd.guard().await;
     let told = (&guard["state"], &guard["held"], &guard["trips"]);
     assert_eq!(told, (&"holding".into(), &8.into(), &1.into()), "{guard}");
-    let ready = exchange(stage.http(), &request("GET", "/readyz", &[], b"")).await;
+    let http = crowd.stage.http();
+    let ready = exchange(http, &request("GET", "/readyz", &[], b"")).await;
     let degraded = "ready, degraded: guards that hold removals: 1\n";
     assert_eq!((ready.status, ready.text().as_str()), (200, degraded));
+}
 
-    // An ordinary change is none of its business, and lifts nobody else's hold.
+/// An ordinary change is none of the guard's business, and lifts nobody else's
+/// hold.
+async fn an_ordinary_change_passes(crowd: &Crowd, mut zoe: Client) {
+    let stage = &crowd.stage;
     for name in NAMES {
         stage.contacts(name, json!({}));
     }
@@ -143,7 +163,9 @@ async fn a_bad_deploy_empties_a_few_and_the_operator_decides() {
     stage.refreshed(&["zoe"]).await;
     assert_eq!(item(&zoe.push().await), "marie@example.test both \"Marie\"");
     assert_eq!(crowd.guard().await["state"], "holding");
+}
 
+async fn a_release_lets_it_through(crowd: &mut Crowd) {
     let release = format!("/admin/guards/{DOMAIN}/release");
     let released = crowd.order("POST", &release).await;
     assert_eq!(released["guard"]["state"], "released", "{released}");
