@@ -20,6 +20,10 @@ test FILTER="":
 clients:
     tests/clients/run
 
+# Drive the HTTP side by its own OpenAPI document.
+contract *ARGUMENTS:
+    tests/contract/run {{ARGUMENTS}}
+
 # Measure the decoder, the guest's parser, a fetch through the sandbox, a refresh through the server, the store.
 # One call, so that all of them share one build.
 bench:

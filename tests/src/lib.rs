@@ -13,7 +13,7 @@
 //! - [`managed`]: one session over many streams; [`wire`]: a connection that breaks.
 //! - [`http`]: requests and replies as bytes, for the refresh route.
 //! - [`muster`]: the host in this process; [`process`]: the built binary.
-//! - [`metrics`]: what the host counts. [`dice`]: chance that can be repeated.
+//! - [`metrics`]: what the host counts; [`otlp`]: the spans that it tells. [`dice`]: chance that can be repeated.
 //! - [`tls`]: certificates, and clients that trust them; [`front`]: TLS in front of an app.
 //! - [`bystanders`]: two hundred sessions that must not notice anything.
 //!
@@ -40,6 +40,7 @@ pub mod http;
 pub mod managed;
 pub mod metrics;
 pub mod muster;
+pub mod otlp;
 pub mod process;
 mod socket;
 pub mod stage;
@@ -56,7 +57,9 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 /// # Panics
 /// Says what was awaited if it did not come.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
+    // Boxed: a test is one future with room for all that it ever waits for, on a
+    // stack of two mebibytes.
+    match tokio::time::timeout(PATIENCE, Box::pin(future)).await {
         Ok(value) => value,
         Err(_) => panic!("waited {PATIENCE:?} in vain for {what}"),
     }

@@ -203,7 +203,7 @@ impl Muster {
         let text = setup.text();
         let config = Config::parse(&text, &directory.path().join("muster.toml"));
         let config = config.unwrap_or_else(|faults| panic!("{faults}\n{text}"));
-        let server = Server::start(config).await;
+        let server = Box::pin(Server::start(config)).await;
         let server = server.unwrap_or_else(|error| panic!("the host does not start: {error}"));
         let xmpp = *server.xmpp_addresses().first().expect("an XMPP listener");
         let http = *server.http_addresses().first().expect("an HTTP listener");

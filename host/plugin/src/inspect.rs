@@ -14,6 +14,9 @@ use crate::error::LoadError;
 use crate::kind::{Kind, Unfit};
 use crate::linker::{Standing, Stubs};
 
+/// The newest version of the contract with plugins.
+pub const CONTRACT: &str = "0.1.0";
+
 /// What a component file says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspection {

@@ -33,6 +33,7 @@ mod inspect;
 mod kind;
 mod limit;
 mod linker;
+mod load;
 mod metric;
 #[doc(hidden)]
 pub mod native;
@@ -61,10 +62,11 @@ pub use egress::{
 };
 pub use engine::{Engine, EngineConfig, EngineError};
 pub use error::{CompilerError, LoadError, RollbackError};
-pub use inspect::{Capability, Digest, DigestError, Import, Inspection, inspect};
+pub use inspect::{CONTRACT, Capability, Digest, DigestError, Import, Inspection, inspect};
 pub use kind::{Kind, summary_of};
 pub use limit::Limit;
 pub use linker::Stubs;
+pub use load::Load;
 pub use metric::{LATENCY_BUCKETS, Metric, MetricKind};
 pub use outbound::{Resolve, Resolving, SystemResolver};
 pub use plugin::Plugin;

@@ -11,6 +11,7 @@ use muster_plugin_bindings::spin::spin::variables::variables;
 use muster_plugin_bindings::v0_1::muster::roster::{rosters, types};
 use muster_plugin_bindings::v0_1::wasi::config::store as config;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
 use wasmtime::component::{Accessor, HasData, Linker};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
@@ -235,7 +236,8 @@ impl rosters::HostWithStore<StoreState> for Rosters {
                 // stores, and wasmtime panics when the event loop of one store
                 // is polled from within another's. Dropping the call ends it.
                 let usernames = usernames.clone();
-                let refresh = tokio::spawn(async move { refresher.refresh(usernames).await });
+                let refresh = async move { refresher.refresh(usernames).await };
+                let refresh = tokio::spawn(refresh.in_current_span());
                 let outcomes = AbortOnDropHandle::new(refresh).await;
                 accessor.with(|mut access| access.get().under_way.end(weight));
                 outcomes.unwrap_or_else(|_| refused())

@@ -8,6 +8,7 @@
 //! like the first. Everything is bounded: time in all, headers, bytes, requests
 //! at once.
 
+mod asking;
 mod connect;
 mod failure;
 mod gate;
@@ -23,14 +24,16 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::capture_connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::Span;
 use wasmtime_wasi_http::{Error, WasiBody};
 
+pub(crate) use self::asking::Asking;
 use self::failure::Failed;
 use self::gate::rebuilt_headers;
 pub(crate) use self::gate::{Gate, forbidden_headers};
@@ -46,6 +49,9 @@ use crate::telemetry::Meter;
 /// A document that is announced as no longer than this is read whole before
 /// the guest hears of the response: it is woken once, and reads once.
 const SHORT_BYTES: u64 = 64 << 10;
+
+/// By which the app's own spans come below ours (W3C Trace Context).
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The way out of one plugin.
 pub(crate) struct Outbound {
@@ -97,7 +103,14 @@ impl Outbound {
         Ok(())
     }
 
-    /// Sends one request of the guest.
+    /// Requests that are under way, their bodies included.
+    pub(crate) fn under_way(&self) -> usize {
+        let free = self.slots.available_permits();
+        self.limits.concurrent_requests.saturating_sub(free)
+    }
+
+    /// Sends one request of the guest. What comes of it is recorded in the span
+    /// that the caller is in.
     pub(crate) async fn send(
         &self,
         request: Request<WasiBody>,
@@ -112,8 +125,14 @@ impl Outbound {
         }
         let outcome = failure::outcome(answer.as_ref().map(|(response, _)| response.status()));
         self.meter.request(outcome, started.elapsed());
+        if answer.is_err() {
+            Span::current()
+                .record("outcome", outcome)
+                .record("failed", true);
+        }
         let (response, kept) = answer?;
         tracing::debug!(status = response.status().as_u16(), "the app answered");
+        Span::current().record("status", response.status().as_u16());
         let limit = self.limits.response_bytes;
         let (parts, body) = response.into_parts();
         let short = parts.status == StatusCode::OK
@@ -215,6 +234,12 @@ impl Outbound {
             // Never without it where the operator wants it.
             let value = authorization.header().ok_or(Error::ConfigurationError)?;
             request.headers_mut().insert(header::AUTHORIZATION, value);
+        }
+        // In place of whatever the guest says: it cannot know.
+        if let Some(traceparent) = muster_trace::traceparent(&muster_trace::current())
+            && let Ok(traceparent) = HeaderValue::try_from(traceparent)
+        {
+            request.headers_mut().insert(TRACEPARENT, traceparent);
         }
         Ok(request)
     }

@@ -17,6 +17,7 @@ use crate::error::{LoadError, RollbackError};
 use crate::generation::{Call, Generation, Surroundings};
 use crate::inspect::Digest;
 use crate::limit::Limit;
+use crate::load::Load;
 use crate::refresh::Refresher;
 use crate::roster::{FetchError, Fetched, HandleError, PluginFault};
 use crate::settings::Settings;
@@ -244,6 +245,16 @@ impl Plugin {
         let meter = &self.surroundings.meter;
         meter.call("handle", handle_label(&result), started.elapsed());
         result
+    }
+
+    /// What it uses at the moment.
+    #[must_use]
+    pub fn current_load(&self) -> Load {
+        Load {
+            waiting_calls: self.line.current().workers.waiting(),
+            requests: self.surroundings.outbound.under_way(),
+            ..self.surroundings.meter.load()
+        }
     }
 
     /// The states of the circuit breakers: the plugin's own, and those of the

@@ -14,12 +14,14 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::generation::Shared;
 use crate::kind::Unanswered;
 use crate::limit::Limit;
-use crate::outbound::Gate;
+use crate::load::Used;
+use crate::outbound::{Asking, Gate};
 use crate::refresh::{Refresher, UnderWay};
 use crate::roster::PluginFault;
 use crate::settings::Limits;
 use crate::telemetry::Meter;
 use crate::turn::{self, Turn, TurnExceeded};
+use crate::worker::Ticket;
 
 /// What a store is for. A `fetch` that could ask for a refresh could call
 /// itself for ever, so only `handle` may.
@@ -90,6 +92,7 @@ pub(crate) fn new(shared: &Shared, purpose: Purpose) -> (Store<StoreState>, Arc<
             memory_left: limits.memory_bytes,
             table_left: limits.table_elements,
             refused: false,
+            used: shared.meter.in_use().store(),
             meter: shared.meter.clone(),
         },
     };
@@ -100,7 +103,8 @@ pub(crate) fn new(shared: &Shared, purpose: Purpose) -> (Store<StoreState>, Arc<
     if let Some(table) = store.concurrent_resource_table() {
         table.set_max_capacity(limits.handles);
     }
-    let turn = Turn::new(limits.turn, Arc::clone(&shared.computing));
+    let in_use = Arc::clone(shared.meter.in_use());
+    let turn = Turn::new(limits.turn, Arc::clone(&shared.computing), in_use);
     turn::limit(&mut store, Arc::clone(&turn));
     (store, turn)
 }
@@ -122,6 +126,16 @@ impl StoreState {
     /// Where what happens in the store is counted.
     pub(crate) fn meter(&self) -> &Meter {
         &self.resources.meter
+    }
+
+    /// A call begins, and so may ask the app.
+    pub(crate) fn began(&mut self, ticket: Ticket, asking: Asking) {
+        self.gate.began(ticket, asking);
+    }
+
+    /// It has its answer.
+    pub(crate) fn ended(&mut self, ticket: Ticket) {
+        self.gate.ended(ticket);
     }
 
     /// Whether the guest has asked anybody for anything, so that a call that
@@ -209,6 +223,7 @@ struct Resources {
     memory_left: usize,
     table_left: usize,
     refused: bool,
+    used: Used,
     meter: Meter,
 }
 
@@ -244,6 +259,9 @@ impl ResourceLimiter for Resources {
             return Ok(false);
         }
         let granted = Self::take(&mut self.memory_left, current, desired);
+        if granted {
+            self.used.grow(desired.saturating_sub(current));
+        }
         self.granted(granted, Limit::MemoryBytes)
     }
 
@@ -279,11 +297,13 @@ mod tests {
 
     #[test]
     fn several_memories_share_one_bound() {
+        let meter = Meter::new("example.test");
         let mut resources = Resources {
             memory_left: 100,
             table_left: 10,
             refused: false,
-            meter: Meter::new("example.test"),
+            used: meter.in_use().store(),
+            meter: meter.clone(),
         };
         assert!(resources.memory_growing(0, 60, None).unwrap());
         assert!(!resources.memory_growing(0, 60, None).unwrap());
@@ -292,5 +312,6 @@ mod tests {
         assert!(!resources.memory_growing(40, 41, None).unwrap());
         assert!(!resources.table_growing(0, 11, None).unwrap());
         assert!(resources.table_growing(0, 10, None).unwrap());
+        assert_eq!(meter.load().memory_bytes, 100);
     }
 }

@@ -7,6 +7,7 @@ use metrics::{Counter, Gauge, counter, gauge, histogram};
 
 use crate::egress::Denial;
 use crate::limit::Limit;
+use crate::load::{InUse, Load};
 use crate::metric::Metric;
 use crate::rarely::Rarely;
 use crate::roster::PluginFault;
@@ -54,7 +55,8 @@ pub const METRICS: &[Metric] = &[
     .by(&["vhost", "limit"]),
     Metric::counter(
         SWAPS,
-        "New builds of a plugin, by what became of them: swapped, unchanged, or why they were refused",
+        "New builds of a plugin, by what became of them: swapped, unchanged, or why \
+         they were refused",
     )
     .by(&["vhost", "outcome"]),
     Metric::counter(
@@ -140,6 +142,7 @@ struct Counted {
     limits: [Rarely; Limit::ALL.len()],
     denial: Rarely,
     connect: Rarely,
+    in_use: Arc<InUse>,
 }
 
 impl Meter {
@@ -149,6 +152,7 @@ impl Meter {
             limits: Default::default(),
             denial: Rarely::default(),
             connect: Rarely::default(),
+            in_use: Arc::default(),
         }))
     }
 
@@ -244,6 +248,16 @@ impl Meter {
     pub(crate) fn breaker_transitions(&self, name: &str, to: &'static str) -> Counter {
         let (vhost, name) = (self.label(), name.to_owned());
         counter!(BREAKER_TRANSITIONS, "vhost" => vhost, "breaker" => name, "to" => to)
+    }
+
+    /// What stores have in use; each of them tells it.
+    pub(crate) fn in_use(&self) -> &Arc<InUse> {
+        &self.0.in_use
+    }
+
+    /// The part of the load that the stores tell.
+    pub(crate) fn load(&self) -> Load {
+        self.0.in_use.load()
     }
 
     pub(crate) fn vhost(&self) -> &str {

@@ -22,6 +22,8 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::{Store, UpdateDeadline};
 
+use crate::load::InUse;
+
 /// The turn of one store's guest. All times are nanoseconds of CPU time.
 #[derive(Debug)]
 pub(crate) struct Turn {
@@ -36,6 +38,8 @@ pub(crate) struct Turn {
     /// No call is open.
     idle: AtomicBool,
     limit: u64,
+    /// Where all that is computed is added up, of whatever turn.
+    in_use: Arc<InUse>,
     places: Arc<Semaphore>,
     /// Held from the first interruption until the guest waits by itself. The
     /// lock is taken for an exchange only, never across await.
@@ -51,13 +55,14 @@ type Computing = Option<OwnedSemaphorePermit>;
 pub(crate) struct TurnExceeded;
 
 impl Turn {
-    pub(crate) fn new(limit: Duration, places: Arc<Semaphore>) -> Arc<Self> {
+    pub(crate) fn new(limit: Duration, places: Arc<Semaphore>, in_use: Arc<InUse>) -> Arc<Self> {
         Arc::new(Self {
             spent: AtomicU64::new(0),
             began: AtomicU64::new(0),
             yielded: AtomicBool::new(false),
             idle: AtomicBool::new(false),
             limit: u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX),
+            in_use,
             places,
             place: Mutex::new(None),
         })
@@ -66,7 +71,7 @@ impl Turn {
     /// A call begins.
     pub(crate) fn begin(&self) {
         if self.idle.swap(false, Ordering::Relaxed) {
-            self.restart_at(thread_time());
+            self.restart_now();
         }
     }
 
@@ -74,7 +79,15 @@ impl Turn {
     /// its own.
     pub(crate) fn restart(&self, open: usize) {
         self.idle.store(open == 0, Ordering::Relaxed);
-        self.restart_at(thread_time());
+        self.restart_now();
+    }
+
+    /// In the midst of a poll, of which the part before belongs to no turn.
+    fn restart_now(&self) {
+        let now = thread_time();
+        let poll = now.saturating_sub(self.began.load(Ordering::Relaxed));
+        self.in_use.computed(poll);
+        self.restart_at(now);
     }
 
     fn restart_at(&self, now: u64) {
@@ -101,6 +114,7 @@ impl Turn {
     fn pause(&self, now: u64) {
         let poll = now.saturating_sub(self.began.swap(now, Ordering::Relaxed));
         self.spent.fetch_add(poll, Ordering::Relaxed);
+        self.in_use.computed(poll);
         if !self.yielded.load(Ordering::Relaxed) {
             self.place().take();
         }
@@ -123,6 +137,7 @@ impl Turn {
     /// The guest is still computing.
     fn tick(&self, now: u64) -> Result<(), TurnExceeded> {
         let poll = now.saturating_sub(self.began.swap(now, Ordering::Relaxed));
+        self.in_use.computed(poll);
         if self.spent.fetch_add(poll, Ordering::Relaxed) + poll >= self.limit {
             return Err(TurnExceeded);
         }
@@ -174,7 +189,7 @@ mod tests {
 
     fn turn(milliseconds: u64) -> Arc<Turn> {
         let places = Arc::new(Semaphore::new(1));
-        Turn::new(Duration::from_millis(milliseconds), places)
+        Turn::new(Duration::from_millis(milliseconds), places, Arc::default())
     }
 
     /// The future of the epoch callback, where there is a place.
@@ -192,6 +207,7 @@ mod tests {
         assert_eq!(turn.tick(510 * MS), Ok(()));
         assert_eq!(turn.tick(520 * MS), Ok(()));
         assert_eq!(turn.tick(530 * MS), Err(TurnExceeded));
+        assert_eq!(turn.in_use.load().cpu, Duration::from_millis(30));
     }
 
     #[test]
@@ -272,7 +288,8 @@ mod tests {
     #[test]
     fn one_guest_goes_on_for_each_place() {
         let places = Arc::new(Semaphore::new(1));
-        let new = || Turn::new(Duration::from_millis(30), Arc::clone(&places));
+        let limit = Duration::from_millis(30);
+        let new = || Turn::new(limit, Arc::clone(&places), Arc::default());
         let (first, second) = (new(), new());
         go_on(&first);
         assert_eq!(places.available_permits(), 0);

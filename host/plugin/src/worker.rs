@@ -30,12 +30,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Span;
 use wasmtime::component::Accessor;
 
 use self::book::Book;
+pub(crate) use self::book::Ticket;
 use crate::failure;
 use crate::generation::Shared;
 use crate::kind::{Answer, Pre, Question, SharedGuest, SharedPre};
+use crate::outbound::Asking;
 use crate::roster::PluginFault;
 use crate::solo::Instance;
 use crate::store::{Purpose, StoreState};
@@ -51,6 +54,8 @@ const AFTER_FAILURE: Duration = Duration::from_millis(100);
 pub(crate) struct Job {
     question: Question,
     deadline: Instant,
+    /// Of whoever asked.
+    span: Span,
     reply: Reply,
 }
 
@@ -132,6 +137,7 @@ impl Workers {
                 known: known.map(str::to_owned),
             },
             deadline,
+            span: muster_trace::current(),
             reply,
         };
         match self.queue.try_send(job) {
@@ -139,6 +145,11 @@ impl Workers {
             Err(TrySendError::Full(_)) => Err(PluginFault::Overloaded),
             Err(TrySendError::Closed(_)) => Err(PluginFault::Stopped),
         }
+    }
+
+    /// Calls that no store has taken yet.
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.len()
     }
 
     /// Takes no more calls, lets the begun ones finish until `drain` is over,
@@ -275,8 +286,16 @@ async fn serve_inside(
     std::future::poll_fn(|cx| {
         if let Some(call) = book.begin() {
             turn.begin();
+            let asking = Asking::of(&call.question.username, &call.span);
+            let is_looked_at = asking.is_some();
+            if let Some(asking) = asking {
+                accessor.with(|mut access| access.get().began(call.ticket, asking));
+            }
             calls.push(async move {
                 let answer = guest.fetch(accessor, call.question).await?;
+                if is_looked_at {
+                    accessor.with(|mut access| access.get().ended(call.ticket));
+                }
                 book.finish(call.ticket, answer);
                 turn.restart(book.open());
                 wasmtime::error::Ok(())

@@ -22,6 +22,7 @@ mod connection;
 mod descriptors;
 mod hosts;
 mod http;
+mod http_client;
 mod limit;
 mod listener;
 mod mailbox;

@@ -20,6 +20,8 @@ use muster_xmpp::roster::Snapshot;
 use muster_xmpp::session::Worth;
 use parking_lot::Mutex;
 
+use crate::telemetry;
+
 /// What a connection is told.
 #[derive(Debug)]
 pub(crate) enum Mail {
@@ -299,7 +301,7 @@ impl Queue {
             }
             if let Some(old) = self.mails.remove(at) {
                 self.bytes -= old.bytes();
-                metrics::counter!("muster_presences_coalesced_total").increment(1);
+                telemetry::presence_coalesced();
             }
             if ends || !news.0.ends {
                 return;

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use muster_xmpp::blocklist::Blocklist;
 use muster_xmpp::error::StreamError;
@@ -103,7 +103,6 @@ pub(crate) struct Sessions {
     shards: Box<[Mutex<Shard>]>,
     hasher: RandomState,
     next_id: AtomicU64,
-    bound: AtomicUsize,
     max_resources: usize,
 }
 
@@ -114,7 +113,6 @@ impl Sessions {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
             next_id: AtomicU64::new(1),
-            bound: AtomicUsize::new(0),
             max_resources,
         }
     }
@@ -161,9 +159,6 @@ impl Sessions {
             hears_blocks: false,
         };
         resources.push(bound.clone());
-        if replaced.is_none() {
-            self.count(1);
-        }
         Ok((bound, replaced))
     }
 
@@ -176,7 +171,6 @@ impl Sessions {
         if resources.is_empty() {
             shard.remove(account);
         }
-        self.count(-1);
         Some(resource)
     }
 
@@ -242,14 +236,6 @@ impl Sessions {
                 resource.mailbox.send(Mail::Close(error.clone()));
             }
         }
-    }
-
-    fn count(&self, change: isize) {
-        let before = match change {
-            1 => self.bound.fetch_add(1, Ordering::Relaxed),
-            _ => self.bound.fetch_sub(1, Ordering::Relaxed),
-        };
-        metrics::gauge!("muster_sessions").set(before.saturating_add_signed(change) as f64);
     }
 }
 

@@ -120,9 +120,10 @@ async fn a_plugin_that_traps_on_every_call_is_left_alone() {
     assert_eq!(scene.metric("muster_plugin_calls_total", &open).await, 2.0);
     // What does work goes on: the export beside it, the session from before.
     assert_eq!(scene.refresh(&["john"]).await, Summary::new("error", 0, 1));
-    assert_eq!(
-        scene.readyz().await,
-        "ready, degraded: circuit breakers open: 1\n"
+    let readyz = scene.readyz().await;
+    assert!(
+        readyz.starts_with("ready, degraded: circuit breakers open: 1"),
+        "{readyz}"
     );
     john.leave().await;
 }
@@ -186,9 +187,10 @@ async fn an_app_that_is_down_is_not_asked_until_it_says_that_it_is_back() {
     assert_eq!(error, "wait/remote-server-timeout");
     assert_eq!(scene.refresh(&["john"]).await, Summary::new("error", 0, 1));
     assert_eq!(scene.app.requests().len(), asked, "nobody asks");
-    assert_eq!(
-        scene.readyz().await,
-        "ready, degraded: circuit breakers open: 1\n"
+    let readyz = scene.readyz().await;
+    assert!(
+        readyz.starts_with("ready, degraded: circuit breakers open: 1"),
+        "{readyz}"
     );
 
     scene

@@ -67,7 +67,7 @@ impl Authorization {
 
     /// The header's value: marked so that it is neither shown nor indexed by
     /// HTTP/2's compression. `None` cannot be: [`Self::new`] has looked.
-    pub(crate) fn header(&self) -> Option<HeaderValue> {
+    pub fn header(&self) -> Option<HeaderValue> {
         let mut value = HeaderValue::from_str(self.0.expose_secret()).ok()?;
         value.set_sensitive(true);
         Some(value)

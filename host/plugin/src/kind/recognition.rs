@@ -5,7 +5,7 @@ use std::fmt;
 /// The interface of the typed contract, without its version.
 const ROSTER: &str = "muster:roster/roster";
 /// The versions of the contract that this host speaks, the oldest first.
-const CONTRACTS: [&str; 1] = ["0.1.0"];
+const CONTRACTS: [&str; 1] = [crate::inspect::CONTRACT];
 /// The handler of WASI 0.3, beside the contract or alone.
 const HANDLER: &str = "wasi:http/handler";
 /// The handler of WASI 0.2.

@@ -13,7 +13,11 @@ use wasmtime_wasi_http::{
     WasiHttpHooks,
 };
 
+use tracing::Instrument as _;
+
 use super::Outbound;
+use super::asking::{Askers, Asking};
+use crate::worker::Ticket;
 
 /// Headers that the guest may neither set nor see, in headers or in trailers,
 /// of requests or of responses: the framing of the connection is ours, and so
@@ -44,6 +48,7 @@ pub(super) fn rebuilt_headers() -> [HeaderName; 3] {
 pub(crate) struct Gate {
     /// `None` if no request may leave.
     outbound: Option<Arc<Outbound>>,
+    askers: Askers,
     used: bool,
 }
 
@@ -51,6 +56,7 @@ impl Gate {
     pub(crate) fn new(outbound: Arc<Outbound>) -> Self {
         Self {
             outbound: Some(outbound),
+            askers: Askers::default(),
             used: false,
         }
     }
@@ -59,8 +65,44 @@ impl Gate {
     pub(crate) fn shut() -> Self {
         Self {
             outbound: None,
+            askers: Askers::default(),
             used: false,
         }
+    }
+
+    /// A call begins that somebody looks at.
+    pub(crate) fn began(&mut self, ticket: Ticket, asking: Asking) {
+        self.askers.begin(ticket, asking);
+    }
+
+    /// It has its answer.
+    pub(crate) fn ended(&mut self, ticket: Ticket) {
+        self.askers.end(ticket);
+    }
+
+    /// The span of a request, below that of the call that makes it. No part of
+    /// the URL but its origin: the rest may name users.
+    fn span(&self, request: &Request<UnsyncBoxBody<Bytes, Error>>) -> tracing::Span {
+        if self.outbound.is_none() {
+            return tracing::Span::none();
+        }
+        let caller = self.askers.span(request.uri());
+        let span = tracing::debug_span!(
+            parent: &caller,
+            "fetch",
+            otel.kind = "client",
+            status = tracing::field::Empty,
+            outcome = tracing::field::Empty,
+            failed = tracing::field::Empty,
+            method = tracing::field::Empty,
+            authority = tracing::field::Empty,
+        );
+        if !span.is_disabled() {
+            let authority = request.uri().authority().map(|it| it.as_str());
+            span.record("method", request.method().as_str());
+            span.record("authority", authority.unwrap_or_default());
+        }
+        span
     }
 
     /// Whether the guest has made a request.
@@ -99,11 +141,13 @@ impl WasiHttpHooks for Gate {
         // that would matter, and a guest cannot lengthen it.
         self.used = true;
         let outbound = self.outbound.clone();
-        Box::new(async move {
+        let span = self.span(&request);
+        let sent = async move {
             let outbound = outbound.ok_or(Error::HttpRequestDenied)?;
             let response = outbound.send(request).await?;
             Ok((response, Box::new(std::future::ready(Ok(()))) as Finished))
-        })
+        };
+        Box::new(sent.instrument(span))
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
+use tracing::Span;
 
 use super::{Job, Reply};
 use crate::kind::{Answer, Question};
@@ -21,6 +22,7 @@ pub(crate) struct Ticket(usize);
 pub(crate) struct Begun {
     pub(crate) ticket: Ticket,
     pub(crate) question: Question,
+    pub(crate) span: Span,
 }
 
 #[derive(Default)]
@@ -137,6 +139,7 @@ impl Book {
         Some(Begun {
             ticket,
             question: job.question,
+            span: job.span,
         })
     }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use async_channel::Receiver;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::Job;
 use crate::generation::Shared;
@@ -29,9 +30,10 @@ async fn answer(shared: &Shared, job: Job, abort: &CancellationToken) {
     let Job {
         question,
         deadline,
+        span,
         mut reply,
     } = job;
-    let call = solo::ask(shared, Purpose::Fetch, question);
+    let call = solo::ask(shared, Purpose::Fetch, question).instrument(span);
     let answer = tokio::select! {
         biased;
         () = abort.cancelled() => Err(PluginFault::Stopped),

@@ -13,32 +13,26 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::Full;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use muster_xmpp::BareJid;
 use muster_xmpp::sasl::Verdict;
-use rustls::{ClientConfig, RootCertStore};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 use super::ReloadFault;
 use crate::config::CaFile;
+use crate::http_client::{HttpClient, http_client};
 use crate::tls::read_roots;
 
 /// The app answers `POST {"username","password"}`: 200 yes, 401 or 403 no,
 /// anything else is a fault of the app.
 pub(crate) struct HttpAuthenticator {
     /// Exchanged whole, with its connections.
-    client: ArcSwap<AppClient>,
+    client: ArcSwap<HttpClient>,
     uri: http::Uri,
     timeout: Duration,
     /// The authorities of the operator's own.
     ca_file: Option<PathBuf>,
 }
-
-type AppClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 impl HttpAuthenticator {
     pub(super) fn new(
@@ -53,7 +47,7 @@ impl HttpAuthenticator {
         // Whatever `url` takes for an http(s) URL, `http` takes as well.
         let uri = url.as_str().parse().unwrap_or_default();
         Ok(HttpAuthenticator {
-            client: ArcSwap::from_pointee(client(roots)?),
+            client: ArcSwap::from_pointee(http_client(roots)?),
             uri,
             timeout,
             ca_file,
@@ -64,7 +58,7 @@ impl HttpAuthenticator {
     pub(super) fn reload(&self) -> Result<(), ReloadFault> {
         if let Some(path) = &self.ca_file {
             let roots = read_roots(path)?;
-            self.client.store(Arc::new(client(Some(roots))?));
+            self.client.store(Arc::new(http_client(Some(roots))?));
         }
         Ok(())
     }
@@ -108,26 +102,6 @@ impl HttpAuthenticator {
         let client = self.client.load_full();
         Ok(client.request(request).await?.status())
     }
-}
-
-/// A client that believes `roots`, or else those authorities that Mozilla does.
-fn client(roots: Option<Arc<RootCertStore>>) -> Result<AppClient, rustls::Error> {
-    let builder = HttpsConnectorBuilder::new();
-    let builder = match roots {
-        Some(roots) => {
-            let provider = Arc::new(rustls::crypto::ring::default_provider());
-            let config = ClientConfig::builder_with_provider(provider)
-                .with_safe_default_protocol_versions()?
-                .with_root_certificates(roots)
-                .with_no_client_auth();
-            builder.with_tls_config(config)
-        }
-        None => builder.with_webpki_roots(),
-    };
-    let connector = builder.https_or_http().enable_http1().build();
-    Ok(Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .build(connector))
 }
 
 fn outcome(verdict: Verdict) -> Verdict {

@@ -56,10 +56,13 @@ struct Scene {
 
 impl Demo {
     pub(super) fn run(self) -> Result<(), Failure> {
-        logging::init(&Log {
-            format: LogFormat::Text,
-            level: self.log.clone(),
-        });
+        logging::init(
+            &Log {
+                format: LogFormat::Text,
+                level: self.log.clone(),
+            },
+            None,
+        );
         let runtime = runtime()?;
         let result = runtime.block_on(self.play());
         runtime.shutdown_background();

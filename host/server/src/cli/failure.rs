@@ -11,6 +11,7 @@ use super::remote::RequestError;
 use crate::StartError;
 use crate::config::LoadError;
 use crate::config::users_file::UsersFileError;
+use crate::telemetry::otlp::TraceError;
 
 /// It was not done, or not all of it.
 const NOT_DONE: u8 = 1;
@@ -34,6 +35,8 @@ pub(super) enum Failure {
     Config(#[from] LoadError),
     #[error("the server cannot start")]
     Start(#[source] Box<StartError>),
+    #[error("traces cannot be kept")]
+    Traces(#[from] TraceError),
     #[error("the demo app cannot start")]
     App(#[from] muster_demo::AppError),
     #[error("there is no free port on this machine")]
@@ -163,6 +166,7 @@ impl Failure {
             | Self::WriteFile { .. } => IO,
             Self::Plugin(_) => DATA,
             Self::Start(_)
+            | Self::Traces(_)
             | Self::App(_)
             | Self::NoPort(_)
             | Self::Runtime(_)

@@ -97,6 +97,10 @@ enum Command {
         /// The shell
         shell: Shell,
     },
+    /// Print the OpenAPI document of the HTTP side
+    ///
+    /// The same that a running server has at /openapi.json.
+    Openapi,
     /// Print the version
     Version,
     /// Compile a plugin from standard input to standard output, for a running server
@@ -137,6 +141,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             completions(shell);
             Ok(())
         }
+        Command::Openapi => {
+            say(openapi());
+            Ok(())
+        }
         Command::Version => {
             say(concat!("muster ", env!("CARGO_PKG_VERSION")));
             Ok(())
@@ -156,6 +164,12 @@ fn completions(shell: Shell) {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "muster", &mut script);
     let _ = std::io::stdout().write_all(&script);
+}
+
+fn openapi() -> String {
+    let document = crate::http::document();
+    // A document of this program's own is always JSON.
+    document.to_pretty_json().unwrap_or_default()
 }
 
 /// A line of output. Nobody may be reading any more, which is not our affair.

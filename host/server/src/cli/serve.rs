@@ -1,6 +1,7 @@
 //! `muster serve`: the server until a signal.
 
 use std::path::Path;
+use std::time::Instant;
 
 use sd_notify::NotifyState;
 
@@ -9,24 +10,28 @@ use super::signals::{Hangups, Signals};
 use super::{compiler, logging, runtime};
 use crate::Server;
 use crate::config::Config;
+use crate::telemetry::otlp::Traces;
 
 pub(super) fn run(path: &Path) -> Result<(), Failure> {
     let config = Config::load(path)?;
-    logging::init(&config.log);
+    let (layer, traces) = Traces::of(&config)?.unzip();
+    logging::init(&config.log, layer);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
     let runtime = runtime()?;
-    let result = runtime.block_on(serve(config));
+    let result = runtime.block_on(serve(config, traces));
     // A second signal does not wait for what a blocking thread still does.
     runtime.shutdown_background();
     result
 }
 
-async fn serve(config: Config) -> Result<(), Failure> {
+async fn serve(config: Config, traces: Option<Traces>) -> Result<(), Failure> {
     // Before the start, so that a signal in the midst of it is not lost.
     let mut signals = Signals::new()?;
     let mut hangups = Hangups::new()?;
+    let exporting = traces.map(Traces::start);
+    let drain_time = config.limits.drain;
     let server = tokio::select! {
         server = Server::start_with(config, compiler::child()) => server?,
         _ = signals.next() => return Ok(()),
@@ -56,7 +61,14 @@ async fn serve(config: Config) -> Result<(), Failure> {
     };
     tracing::info!(signal, "stopping");
     notify(NotifyState::Stopping);
+    let deadline = Instant::now() + drain_time;
     drain(server, &mut signals).await;
+    if let Some(exporting) = exporting {
+        tokio::select! {
+            () = exporting.finish(deadline) => {}
+            _ = signals.next() => {}
+        }
+    }
     Ok(())
 }
 

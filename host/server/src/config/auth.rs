@@ -144,7 +144,7 @@ impl Auth {
 }
 
 /// The authorities in `ca_file`; what is wrong with the file is noted.
-fn ca_file(section: &mut Section<'_>) -> Option<CaFile> {
+pub(super) fn ca_file(section: &mut Section<'_>) -> Option<CaFile> {
     let Located { value, place } = section.located::<PathBuf>("ca_file")?;
     let path = section.resolve(&value);
     match read_roots(&path) {
@@ -251,14 +251,19 @@ pub(super) fn check_http(section: &Section<'_>, url: &Url, place: &Place) {
     }
 }
 
-fn refuse_plain_http(section: &Section<'_>, url: &Url, place: &Place) {
+/// Whether what is sent there could be read on the way.
+pub(super) fn is_in_the_clear(url: &Url) -> bool {
     let loopback = match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
         Some(Host::Domain(name)) => name == "localhost",
         None => false,
     };
-    if url.scheme() == "http" && !loopback {
+    url.scheme() == "http" && !loopback
+}
+
+fn refuse_plain_http(section: &Section<'_>, url: &Url, place: &Place) {
+    if is_in_the_clear(url) {
         let host = url.host_str().unwrap_or_default().to_owned();
         section.error(place, Problem::PasswordsInTheClear { host });
     }

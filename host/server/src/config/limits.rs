@@ -13,6 +13,7 @@ use super::quantity::Size;
 use super::reader::Section;
 use super::refresh::RefreshLimits;
 use super::storage::StorageLimits;
+use super::telemetry::TelemetryLimits;
 use super::virtual_host::VirtualHost;
 
 pub(super) const KIB: usize = 1024;
@@ -44,6 +45,8 @@ pub struct Limits {
     pub plugin: PluginLimits,
     /// `[limits.storage]`
     pub storage: StorageLimits,
+    /// `[limits.telemetry]`
+    pub telemetry: TelemetryLimits,
 }
 
 /// What one client stream may cost.
@@ -206,6 +209,7 @@ impl Limits {
             wasm_stack_bytes,
             plugin,
             storage: section.section("storage", StorageLimits::read),
+            telemetry: section.section("telemetry", TelemetryLimits::read),
         }
     }
 }
@@ -340,6 +344,7 @@ impl Default for Limits {
             wasm_stack_bytes: 512 * KIB,
             plugin: PluginLimits::default(),
             storage: StorageLimits::default(),
+            telemetry: TelemetryLimits::default(),
         }
     }
 }

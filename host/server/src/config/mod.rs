@@ -26,6 +26,7 @@ mod reader;
 mod refresh;
 mod secret_file;
 mod storage;
+mod telemetry;
 mod tls;
 mod token_keys;
 pub mod users_file;
@@ -55,6 +56,7 @@ pub(crate) use plugin_settings::OF_THE_HOST;
 pub use plugin_settings::PluginSettings;
 pub use refresh::RefreshLimits;
 pub use storage::{Storage, StorageLimits};
+pub use telemetry::{Otlp, Telemetry, TelemetryLimits};
 pub use tls::HostTls;
 pub use token_keys::{KeyFault, KeySource, TokenAlgorithm, TokenKey, TokenKeys};
 pub use virtual_host::{OnBackendFailure, PluginSource, Roster, VirtualHost};
@@ -80,6 +82,8 @@ pub struct Config {
     pub storage: Storage,
     /// `[limits]`: the bounds of everything that peers can make grow.
     pub limits: Limits,
+    /// `[telemetry]`: where traces go.
+    pub telemetry: Telemetry,
     /// `[log]`: how the process tells what it does.
     pub log: Log,
     /// What is accepted but worth a word: file permissions, short tokens.
@@ -128,6 +132,7 @@ impl Config {
             let admin = root.section("admin", |admin| Admin::read(admin, http.as_ref()));
             let storage = root.section("storage", Storage::read);
             let limits = root.section("limits", Limits::read);
+            let telemetry = root.section("telemetry", Telemetry::read);
             let log = root.section("log", Log::read);
             let surroundings = Surroundings {
                 xmpp: xmpp.as_ref(),
@@ -144,6 +149,7 @@ impl Config {
                 virtual_hosts: virtual_hosts?,
                 storage,
                 limits,
+                telemetry,
                 log,
                 warnings: Vec::new(),
             })

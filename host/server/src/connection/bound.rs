@@ -9,6 +9,7 @@ use super::backlog::Backlog;
 use crate::mailbox::{Inbox, Mail};
 use crate::registration::Registration;
 use crate::rosters::User;
+use crate::telemetry::{self, Carried};
 use crate::undelivered::Left;
 
 /// A bound resource, as its connection holds it.
@@ -18,15 +19,18 @@ pub(super) struct Bound {
     /// What goes before anything in the inbox. Dropped after the registration,
     /// since what is left of it is for the user's other resources.
     pub(super) backlog: Option<Backlog>,
+    /// By what, for the metrics.
+    pub(super) carried: Carried,
     /// Pushes so far: each has an id of its own on this stream.
     pushes: u64,
 }
 
 impl Bound {
-    pub(super) fn new(registration: Registration, inbox: Inbox) -> Bound {
+    pub(super) fn new(registration: Registration, inbox: Inbox, carried: Carried) -> Bound {
         Bound {
             registration,
             inbox,
+            carried,
             backlog: None,
             pushes: 0,
         }
@@ -67,7 +71,7 @@ impl Bound {
                     self.pushes += 1;
                     let id = format!("push-{}", self.pushes);
                     session.send(roster::encode_push(&change, new.ver(), &id, &to));
-                    metrics::counter!("muster_roster_pushes_total").increment(1);
+                    telemetry::pushed(&change);
                 }
             }
             // `take` ends the stream instead.

@@ -20,6 +20,7 @@ use crate::hosts::VirtualHost;
 use crate::limit::Limit;
 use crate::mailbox::mailbox;
 use crate::registration::Registration;
+use crate::telemetry::Carried;
 
 impl Connection {
     pub(super) fn look_up(&mut self, account: BareJid, kind: ScramKind) {
@@ -115,7 +116,9 @@ impl Connection {
         let registration = Registration::new(&self.services, account, resource, mailbox)?;
         let jid = registration.jid().clone();
         tracing::debug!(%jid, "resource bound");
-        self.bound = Some(Bound::new(registration, inbox));
+        self.span = tracing::debug_span!("session", %jid);
+        let carried = Carried::by(self.transport.name());
+        self.bound = Some(Bound::new(registration, inbox, carried));
         if self.services.stop.is_cancelled() {
             // Bound behind the back of the drain, which tells bound sessions
             // by mail.

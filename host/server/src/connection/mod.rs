@@ -26,6 +26,7 @@ use muster_xmpp::session::{
 };
 use muster_xmpp::stanza::{Presence, StanzaKind};
 use muster_xmpp::{BareJid, FullJid, Jid, ResourcePart};
+use tracing::Span;
 
 use self::backlog::Backlog;
 use self::bound::Bound;
@@ -61,6 +62,8 @@ pub(crate) struct Connection {
     ticket: Option<Box<SessionTicket>>,
     /// The session lives on without a peer.
     parked: Option<Parked>,
+    /// Of the session, below that of the stream.
+    span: Span,
 }
 
 /// An answer on its way.
@@ -141,6 +144,7 @@ impl Connection {
             resuming: false,
             ticket: None,
             parked: None,
+            span: Span::none(),
         }
     }
 

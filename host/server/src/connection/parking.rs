@@ -11,10 +11,12 @@ use std::time::{Duration, Instant};
 use muster_xmpp::BareJid;
 use muster_xmpp::error::StreamCondition;
 use muster_xmpp::session::{NotResumed, Suspended};
+use tracing::Span;
 
 use super::bound::Bound;
 use super::{Answer, Connection, Pending};
 use crate::resumption::{Place, Reply, Ticket};
+use crate::telemetry::Carried;
 use crate::transport::Transport;
 use crate::undelivered::Left;
 
@@ -83,13 +85,15 @@ impl Connection {
     fn take_over(&mut self, handover: Handover) -> Suspended {
         let Handover {
             suspended,
-            bound,
+            mut bound,
             pending,
             mut ticket,
         } = handover;
         bound.registration.set_parked(false);
+        bound.carried = Carried::by(self.transport.name());
         tracing::debug!(jid = %bound.registration.jid(), "session resumed");
         ticket.renew();
+        self.span = tracing::debug_span!("session", jid = %bound.registration.jid());
         self.bound = Some(bound);
         self.pending = pending;
         self.ticket = Some(Box::new(ticket));
@@ -105,6 +109,7 @@ impl Connection {
         let (Some(bound), Some(ticket)) = (self.bound.take(), self.ticket.take()) else {
             return;
         };
+        self.span = Span::none();
         let handover = Box::new(Handover {
             suspended,
             bound,
@@ -139,7 +144,7 @@ impl Connection {
 
     /// Lets the session live on without a connection, if it can.
     fn park(&mut self) -> bool {
-        let (Some(timeout), Some(bound)) = (self.session.resumable_for(), &self.bound) else {
+        let (Some(timeout), Some(bound)) = (self.session.resumable_for(), &mut self.bound) else {
             return false;
         };
         let until = Instant::now().checked_add(timeout);
@@ -148,6 +153,7 @@ impl Connection {
         };
         tracing::debug!(jid = %bound.registration.jid(), "session parked");
         bound.registration.set_parked(true);
+        bound.carried = Carried::by(self.transport.name());
         self.session.detach();
         self.parked = Some(Parked {
             until,
@@ -166,6 +172,7 @@ impl Connection {
     /// what its client never got.
     pub(super) fn leave(&mut self) -> Option<Left> {
         self.pending = None;
+        self.span = Span::none();
         self.parked = None;
         let handled = self.session.handled();
         if let (Some(ticket), Some(handled)) = (self.ticket.take(), handled) {

@@ -10,6 +10,7 @@ use muster_xmpp::error::StanzaError;
 use muster_xmpp::session::{self, ServiceRequest};
 use muster_xmpp::stanza::{Presence, Stanza, StanzaKind};
 use muster_xmpp::{Jid, encode};
+use tracing::Instrument as _;
 
 use super::bound::Bound;
 use super::{Answer, Connection, Then};
@@ -28,10 +29,12 @@ impl Connection {
             session: registration.id(),
         };
         let services = Arc::clone(&self.services);
-        self.pending = Some(Box::pin(async move {
+        let span = tracing::debug_span!(parent: &self.span, "iq", id = reply.id());
+        let served = async move {
             let answer = requests::answer(&services, &asker, request).await;
             Answer::Served { reply, answer }
-        }));
+        };
+        self.pending = Some(Box::pin(served.instrument(span)));
     }
 
     /// Does `then` once the roster is known, or is known to be out of reach.
@@ -46,12 +49,17 @@ impl Connection {
             return self.proceed(Ok(Obtained::There), then);
         }
         let rosters = Arc::clone(&self.services.rosters);
-        self.pending = Some(Box::pin(async move {
+        let span = match &then {
+            Then::Get { id, .. } => tracing::debug_span!(parent: &self.span, "iq", id),
+            Then::Presence(_) => tracing::debug_span!(parent: &self.span, "presence"),
+        };
+        let loaded = async move {
             Answer::Roster {
                 loaded: rosters.load(&user).await.map(|()| Obtained::Asked),
                 then,
             }
-        }));
+        };
+        self.pending = Some(Box::pin(loaded.instrument(span)));
     }
 
     pub(super) fn proceed(&mut self, loaded: Result<Obtained, SourceError>, then: Then) {

@@ -2,7 +2,7 @@
 //! summary, so that a caller always parses one thing.
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 /// Done: `{"status":"ok","message":…,"updated":0,"errors":0}`.
 pub(crate) fn ok(message: &str) -> Response {
@@ -45,6 +45,17 @@ pub(crate) fn unauthorized() -> Response {
         HeaderValue::from_static("Bearer realm=\"muster\""),
     );
     response
+}
+
+/// Whether the caller names this media type among those that it accepts.
+pub(crate) fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
+    let values = headers.get_all(header::ACCEPT).into_iter();
+    let values = values.filter_map(|value| value.to_str().ok());
+    let mut ranges = values.flat_map(|value| value.split(','));
+    ranges.any(|range| {
+        let media_type = range.split(';').next().unwrap_or_default().trim();
+        media_type.eq_ignore_ascii_case(wanted)
+    })
 }
 
 /// No such route.

@@ -27,6 +27,14 @@ use crate::transport::{HungUp, Transport};
 
 /// Answers one request, once its session has something to say or the time is
 /// up.
+#[utoipa::path(post, path = "/http-bind", tag = "web clients",
+    request_body(content = String, content_type = "text/xml", description = "A `<body/>` (XEP-0124)"),
+    responses(
+        (status = 200, description = "A `<body/>`; what is wrong with the request is its `condition`", body = String, content_type = "text/xml"),
+        (status = 400, description = "The body broke off", body = serde_json::Value),
+        (status = 403, description = "Pages of this origin may not connect", body = serde_json::Value),
+        (status = 408, description = "The body took too long", body = serde_json::Value),
+        (status = 413, description = "The body is too large", body = serde_json::Value)))]
 pub(super) async fn request(
     State(web): State<Arc<Web>>,
     Extension(peer): Extension<Peer>,
@@ -73,6 +81,10 @@ async fn read(web: &Web, headers: &HeaderMap, body: axum::body::Body) -> Result<
 }
 
 /// What a browser asks before a page of another origin may send a request.
+#[utoipa::path(options, path = "/http-bind", tag = "web clients",
+    responses(
+        (status = 204, description = "It may"),
+        (status = 403, description = "Pages of this origin may not connect", body = serde_json::Value)))]
 pub(super) async fn preflight(State(web): State<Arc<Web>>, headers: HeaderMap) -> Response {
     if !web.settings.origins.admit(&headers) {
         return foreign();

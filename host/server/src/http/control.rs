@@ -9,7 +9,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod guard_report;
-mod guards;
+pub(super) mod guards;
 pub(crate) mod report;
 
 use std::sync::Arc;
@@ -22,10 +22,16 @@ use axum::{Json, Router};
 use http::{HeaderValue, StatusCode, header};
 use muster_plugin::{LoadError, RollbackError, Swapped};
 use muster_xmpp::DomainPart;
+use utoipa::OpenApi;
 
 use self::report::{Backend, Backends, Done, NotDone, Plugin, Plugins, Reset};
 use super::{HttpState, answer};
 use crate::hosts::VirtualHost;
+
+/// The description of these routes.
+#[derive(OpenApi)]
+#[openapi(paths(plugins, plugin, reload, roll_back, backends, backend, reset))]
+pub(super) struct Api;
 
 /// The routes below `/admin`.
 pub(crate) fn routes(state: Arc<HttpState>) -> Router {
@@ -54,6 +60,10 @@ async fn authorize(State(state): State<Arc<HttpState>>, request: Request, next: 
     next.run(request).await
 }
 
+/// All plugins, in the order of the domains
+#[utoipa::path(get, path = "/admin/plugins", tag = "operator",
+    responses((status = 200, description = "The plugins", body = Plugins)),
+    security(("token" = [])))]
 async fn plugins(State(state): State<Arc<HttpState>>) -> Json<Plugins> {
     let plugins = sorted(&state).into_iter().map(|host| of_plugin(&host));
     count("plugins", "ok");
@@ -62,6 +72,11 @@ async fn plugins(State(state): State<Arc<HttpState>>) -> Json<Plugins> {
     })
 }
 
+/// One plugin
+#[utoipa::path(get, path = "/admin/plugins/{vhost}", tag = "operator",
+    params(("vhost" = String, Path, description = "The domain of a virtual host", example = "example.test")),
+    responses((status = 200, description = "The plugin", body = Plugin), (status = 404, description = "There is no such virtual host", body = NotDone)),
+    security(("token" = [])))]
 async fn plugin(State(state): State<Arc<HttpState>>, Path(name): Path<String>) -> Response {
     match find(&state, &name) {
         Ok(host) => {
@@ -72,8 +87,19 @@ async fn plugin(State(state): State<Arc<HttpState>>, Path(name): Path<String>) -
     }
 }
 
-/// Takes the plugin from its file as it is now. Goes on when the caller does
-/// not wait for it.
+/// Takes the plugin from its file as it is now
+///
+/// Goes on when the caller does not wait for it.
+#[utoipa::path(post, path = "/admin/plugins/{vhost}/reload", tag = "operator",
+    params(("vhost" = String, Path, description = "The domain of a virtual host", example = "example.test")),
+    responses(
+        (status = 200, description = "The file's build serves", body = Done),
+        (status = 404, description = "There is no such virtual host", body = NotDone),
+        (status = 409, description = "Another reload is under way", body = NotDone),
+        (status = 422, description = "The build was refused; the one before serves", body = NotDone),
+        (status = 500, description = "The reload broke off", body = NotDone),
+        (status = 503, description = "The server stops", body = NotDone)),
+    security(("token" = [])))]
 async fn reload(State(state): State<Arc<HttpState>>, Path(name): Path<String>) -> Response {
     let host = match find(&state, &name) {
         Ok(host) => host,
@@ -129,6 +155,15 @@ fn reloaded(host: &VirtualHost, result: Result<Swapped, LoadError>) -> Response 
     }
 }
 
+/// Goes back to the build before
+#[utoipa::path(post, path = "/admin/plugins/{vhost}/rollback", tag = "operator",
+    params(("vhost" = String, Path, description = "The domain of a virtual host", example = "example.test")),
+    responses(
+        (status = 200, description = "The build before serves", body = Done),
+        (status = 404, description = "There is no such virtual host", body = NotDone),
+        (status = 409, description = "There is no build before", body = NotDone),
+        (status = 503, description = "The server stops", body = NotDone)),
+    security(("token" = [])))]
 async fn roll_back(State(state): State<Arc<HttpState>>, Path(name): Path<String>) -> Response {
     let host = match find(&state, &name) {
         Ok(host) => host,
@@ -150,6 +185,10 @@ async fn roll_back(State(state): State<Arc<HttpState>>, Path(name): Path<String>
     }
 }
 
+/// The circuit breakers of all apps
+#[utoipa::path(get, path = "/admin/backends", tag = "operator",
+    responses((status = 200, description = "The breakers", body = Backends)),
+    security(("token" = [])))]
 async fn backends(State(state): State<Arc<HttpState>>) -> Json<Backends> {
     let backends = sorted(&state).into_iter().map(|host| of_backend(&host));
     count("backends", "ok");
@@ -158,6 +197,11 @@ async fn backends(State(state): State<Arc<HttpState>>) -> Json<Backends> {
     })
 }
 
+/// The circuit breakers of one app
+#[utoipa::path(get, path = "/admin/backends/{vhost}", tag = "operator",
+    params(("vhost" = String, Path, description = "The domain of a virtual host", example = "example.test")),
+    responses((status = 200, description = "The breakers", body = Backend), (status = 404, description = "There is no such virtual host", body = NotDone)),
+    security(("token" = [])))]
 async fn backend(State(state): State<Arc<HttpState>>, Path(name): Path<String>) -> Response {
     match find(&state, &name) {
         Ok(host) => {
@@ -168,6 +212,11 @@ async fn backend(State(state): State<Arc<HttpState>>, Path(name): Path<String>) 
     }
 }
 
+/// Closes them: the app is back
+#[utoipa::path(post, path = "/admin/backends/{vhost}/reset", tag = "operator",
+    params(("vhost" = String, Path, description = "The domain of a virtual host", example = "example.test")),
+    responses((status = 200, description = "They are closed", body = Reset), (status = 404, description = "There is no such virtual host", body = NotDone)),
+    security(("token" = [])))]
 async fn reset(State(state): State<Arc<HttpState>>, Path(name): Path<String>) -> Response {
     let host = match find(&state, &name) {
         Ok(host) => host,

@@ -16,6 +16,10 @@ use super::client::Peer;
 use super::web::{BOSH_PATH, Offered, WEBSOCKET_PATH, Web};
 
 /// The document in XML.
+#[utoipa::path(get, path = "/.well-known/host-meta", tag = "web clients",
+    responses(
+        (status = 200, description = "Where WebSocket and BOSH are (XEP-0156)", body = String, content_type = "application/xrd+xml"),
+        (status = 404, description = "No virtual host is meant", body = serde_json::Value)))]
 pub(super) async fn xml(
     State(web): State<Arc<Web>>,
     Extension(peer): Extension<Peer>,
@@ -39,6 +43,10 @@ pub(super) async fn xml(
 }
 
 /// The document in JSON.
+#[utoipa::path(get, path = "/.well-known/host-meta.json", tag = "web clients",
+    responses(
+        (status = 200, description = "Where WebSocket and BOSH are (XEP-0156)", body = serde_json::Value),
+        (status = 404, description = "No virtual host is meant", body = serde_json::Value)))]
 pub(super) async fn json(
     State(web): State<Arc<Web>>,
     Extension(peer): Extension<Peer>,

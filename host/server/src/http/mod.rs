@@ -14,6 +14,7 @@ mod client;
 pub(crate) mod control;
 mod health;
 mod host_meta;
+mod openapi;
 mod origin;
 mod patience;
 mod sessions;
@@ -36,12 +37,15 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use self::admin::{Desks, Tokens};
 pub(crate) use self::client::Peer;
+pub(crate) use self::health::Listening;
+pub(crate) use self::openapi::document;
 use self::patience::Heard;
 pub(crate) use self::web::{Web, WebSettings, router as web_router};
 use crate::config::AuditLimits;
 use crate::hosts::Hosts;
 use crate::limit::Limit;
 use crate::rosters::Rosters;
+use crate::services::Services;
 use crate::telemetry::Metrics;
 
 /// The bounds of one HTTP connection and of one request on it.
@@ -64,6 +68,8 @@ pub(crate) struct HttpLimits {
 /// What the routes share.
 pub(crate) struct HttpState {
     pub(crate) hosts: Arc<Hosts>,
+    pub(crate) services: Arc<Services>,
+    pub(crate) listening: Listening,
     /// Where requests under `/roster_admin/` are worked on.
     pub(crate) desks: Desks,
     pub(crate) rosters: Arc<Rosters>,
@@ -82,6 +88,7 @@ pub(crate) fn router(state: Arc<HttpState>, web: Option<Arc<Web>>) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
+        .route("/openapi.json", get(openapi::serve))
         .route("/roster_admin/{*path}", any(admin::handle))
         // `admin` bounds the body itself, with the agreed JSON answer.
         .layer(DefaultBodyLimit::disable())

@@ -15,6 +15,7 @@ use muster_xmpp::bosh::{HEAD_BYTES, Limits};
 use muster_xmpp::session::{Channel, ChannelBindings, Encryption, Framing};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
+use utoipa::OpenApi;
 
 use super::client::{Client, Proxies};
 use super::origin::Origins;
@@ -30,6 +31,17 @@ use crate::transport::Transport;
 pub(super) const WEBSOCKET_PATH: &str = "/xmpp-websocket";
 /// Where BOSH requests go.
 pub(super) const BOSH_PATH: &str = "/http-bind";
+
+/// The description of these routes.
+#[derive(OpenApi)]
+#[openapi(paths(
+    websocket::upgrade,
+    bosh::request,
+    bosh::preflight,
+    host_meta::xml,
+    host_meta::json
+))]
+pub(super) struct Api;
 
 /// Which of the routes there are.
 #[derive(Clone, Copy, Debug)]

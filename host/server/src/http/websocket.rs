@@ -37,7 +37,14 @@ enum Refusal {
     TooMany,
 }
 
-/// Opens a stream, or says why not.
+/// Opens an XMPP stream over WebSocket (RFC 7395)
+#[utoipa::path(get, path = "/xmpp-websocket", tag = "web clients",
+    responses(
+        (status = 101, description = "What follows are frames"),
+        (status = 400, description = "The handshake is not one of RFC 6455, or does not ask for `xmpp`", body = serde_json::Value),
+        (status = 403, description = "Pages of this origin may not connect", body = serde_json::Value),
+        (status = 426, description = "The request asks for no WebSocket", body = serde_json::Value),
+        (status = 503, description = "Too many connections, or the server stops", body = serde_json::Value)))]
 pub(super) async fn upgrade(
     State(web): State<Arc<Web>>,
     Extension(peer): Extension<Peer>,

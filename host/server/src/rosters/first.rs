@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::time::timeout;
+use tracing::Instrument as _;
 
 use super::fallback::{Reach, Verdict, is_owed, verdict};
 use super::flight::{Arrival, Boarding, Turn};
@@ -42,7 +43,7 @@ impl Rosters {
             // The app may still answer the request that it has.
             let stop = self.stop.clone();
             self.tasks
-                .spawn(async move { stop.run_until_cancelled(flight).await });
+                .spawn(async move { stop.run_until_cancelled(flight).await }.in_current_span());
         }
         Ok(())
     }

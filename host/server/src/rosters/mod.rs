@@ -134,6 +134,12 @@ impl Rosters {
         }
     }
 
+    /// How many users of `domain` see something else than the app's answer.
+    pub(crate) fn owed(&self, domain: &DomainPart) -> usize {
+        let source = self.sources.get(domain);
+        source.map_or(0, |source| source.outage.owed())
+    }
+
     /// The user behind a resource that was just bound. `None` when the domain
     /// is not served.
     pub(crate) fn enter(&self, account: &BareJid) -> Option<Arc<User>> {

@@ -16,7 +16,7 @@ use super::StartError;
 use crate::admission::Admission;
 use crate::clients::{self, Beginning};
 use crate::config::Config;
-use crate::http::{self, HttpLimits, Peer};
+use crate::http::{self, HttpLimits, Listening, Peer};
 use crate::listener::accept;
 use crate::services::Services;
 use crate::tls::{Purpose, Tls};
@@ -30,6 +30,20 @@ pub(super) struct Each<T> {
     pub(super) https: T,
     pub(super) web: T,
     pub(super) web_tls: T,
+}
+
+impl<T> Each<Vec<T>> {
+    /// How many there are of each kind.
+    pub(super) fn counts(&self) -> Listening {
+        Listening {
+            xmpp: self.xmpp.len(),
+            xmpp_tls: self.xmpp_tls.len(),
+            http: self.http.len(),
+            https: self.https.len(),
+            web: self.web.len(),
+            web_tls: self.web_tls.len(),
+        }
+    }
 }
 
 /// Listens on all configured addresses. Returns the listeners and where they

@@ -230,6 +230,8 @@ impl HttpSide {
     ) {
         let state = HttpState {
             hosts: Arc::clone(&services.hosts),
+            services: Arc::clone(services),
+            listening: listeners.counts(),
             desks,
             rosters: Arc::clone(&services.rosters),
             tokens: self.tokens,

@@ -102,6 +102,11 @@ impl Store {
         }
     }
 
+    /// Whether the file is in service at the moment.
+    pub(crate) fn is_in_service(&self) -> bool {
+        self.shared.database().is_some()
+    }
+
     /// To be called now and then: measures the file, and has it opened again if
     /// it is out of service.
     pub fn tend(&self) {

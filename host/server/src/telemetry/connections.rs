@@ -6,7 +6,8 @@ use muster_plugin::Metric;
 pub(super) const METRICS: &[Metric] = &[
     Metric::gauge(
         "muster_connections",
-        "Connections that are open, by kind: streams over whatever transport (xmpp), HTTP",
+        "Connections that are open, by kind: streams over whatever transport (xmpp), \
+         HTTP",
     )
     .by(&["kind"]),
     Metric::counter(

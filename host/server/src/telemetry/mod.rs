@@ -8,9 +8,12 @@
 mod connections;
 mod guard;
 mod logins;
+pub(crate) mod otlp;
+mod plugins;
 mod process;
 mod refresh;
 mod rosters;
+mod sampled;
 mod sessions;
 mod stanzas;
 mod store;
@@ -25,8 +28,11 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use muster_plugin::{Metric, MetricKind};
 
 pub(crate) use self::logins::login;
-pub(crate) use self::sessions::stream_ended;
+pub(crate) use self::rosters::pushed;
+use self::sampled::Samples;
+pub(crate) use self::sessions::{Carried, presence_coalesced, stream_ended};
 pub(crate) use self::stanzas::stanza;
+use crate::hosts::Hosts;
 
 /// How often [`Metrics::upkeep`] should run.
 pub(crate) const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -50,8 +56,10 @@ const CATALOGUE: &[Subject] = &[
     Subject::new("Refreshes, and what the operator orders", refresh::METRICS),
     Subject::new("Requests to apps", muster_plugin::EGRESS_METRICS),
     Subject::new("Plugins", muster_plugin::METRICS),
+    Subject::new("Plugins at the moment", plugins::METRICS),
     Subject::new("The store", store::METRICS),
     Subject::new("Web clients", web::METRICS),
+    Subject::new("Traces", otlp::METRICS),
     Subject::new("The process", process::METRICS),
 ];
 
@@ -72,8 +80,9 @@ pub(crate) struct Metrics(Option<PrometheusHandle>);
 impl Metrics {
     /// Installs the recorder, once in the process: several servers in one
     /// process share it. Where an embedding program has installed its own,
-    /// the metrics go there and `/metrics` stays empty.
+    /// what is counted goes there, and `/metrics` has only what is read.
     pub(crate) fn install() -> Metrics {
+        process::begin();
         static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
         let handle = HANDLE.get_or_init(|| {
             let handle = builder()?.install_recorder().ok()?;
@@ -83,12 +92,13 @@ impl Metrics {
         Metrics(handle.clone())
     }
 
-    /// The Prometheus text format.
-    pub(crate) fn render(&self) -> String {
-        self.0
-            .as_ref()
-            .map(PrometheusHandle::render)
-            .unwrap_or_default()
+    /// The Prometheus text format: what was counted, and what is read now.
+    pub(crate) fn render(&self, hosts: &Hosts) -> String {
+        let mut samples = Samples::default();
+        plugins::sample(&mut samples, hosts);
+        process::sample(&mut samples);
+        let counted = self.0.as_ref().map(PrometheusHandle::render);
+        counted.unwrap_or_default() + &samples.into_text()
     }
 
     /// Folds what the histograms have gathered; to be called now and then, so

@@ -15,7 +15,8 @@ pub(super) const METRICS: &[Metric] = &[
     .by(&["outcome"]),
     Metric::gauge(
         "muster_refresh_requests",
-        "Requests under /roster_admin/ that are worked on or wait, by state; without jobs",
+        "Requests under /roster_admin/ that are worked on or wait, by state; without \
+         jobs",
     )
     .by(&["state"]),
     Metric::gauge("muster_refresh_jobs", "Jobs that are not finished"),

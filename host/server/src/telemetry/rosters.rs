@@ -1,6 +1,12 @@
 //! What is counted of rosters: asked for, pushed, kept for when the app fails.
 
+use std::sync::LazyLock;
+
+use metrics::Counter;
 use muster_plugin::Metric;
+use muster_xmpp::roster::Change;
+
+const PUSHES: &str = "muster_roster_pushes_total";
 
 /// Upper bounds of the ages of rosters: a second to a month.
 const AGE_BUCKETS: &[f64] = &[
@@ -16,14 +22,78 @@ const AGE_BUCKETS: &[f64] = &[
 ];
 
 pub(super) const METRICS: &[Metric] = &[
-    Metric::counter("muster_rosters_served_total", "Rosters that clients asked for and got, by source: the app, its last answer in memory (cache), the last known one (stale), none in its place (empty)").by(&["source"]),
-    Metric::counter("muster_roster_pushes_total", "Roster pushes written to clients"),
-    Metric::counter("muster_roster_contacts_skipped_total", "Entries of the app's answers that are not contacts"),
-    Metric::histogram("muster_roster_age_seconds", "How long ago the app told or confirmed a last known roster that was given to a client").within(AGE_BUCKETS),
-    Metric::gauge("muster_rosters_owed", "Users who see something else than the app's answer until it answers, by vhost").by(&["vhost"]),
-    Metric::counter("muster_roster_recoveries_total", "Attempts to get a roster that the app owes, by outcome").by(&["outcome"]),
-    Metric::counter("muster_roster_renewals_total", "Rosters older than ttl that a client asked for, by what came of it: ok, late (longer than stale_after), failed").by(&["outcome"]),
-    Metric::counter("muster_roster_resyncs_total", "Rosters that were asked for by themselves (resync_interval), by outcome: ok, failed, held by the guard").by(&["outcome"]),
-    Metric::counter("muster_rosters_kept_total", "Last known rosters, by what became of them: kept, evicted, too_large, forgotten, dropped (too many wait), failed, unread").by(&["outcome"]),
-    Metric::counter("muster_rosters_unreadable_total", "Last known rosters that were dropped because they could not be read, by reason").by(&["reason"]),
+    Metric::counter(
+        "muster_rosters_served_total",
+        "Rosters that clients asked for and got, by source: the app, its last answer \
+         in memory (cache), the last known one (stale), none in its place (empty)",
+    )
+    .by(&["source"]),
+    Metric::counter(
+        PUSHES,
+        "Roster pushes written to clients, by what became of the contact: added, \
+         changed, removed",
+    )
+    .by(&["kind"]),
+    Metric::counter(
+        "muster_roster_contacts_skipped_total",
+        "Entries of the app's answers that are not contacts",
+    ),
+    Metric::histogram(
+        "muster_roster_age_seconds",
+        "How long ago the app told or confirmed a last known roster that was given to \
+         a client",
+    )
+    .within(AGE_BUCKETS),
+    Metric::gauge(
+        "muster_rosters_owed",
+        "Users who see something else than the app's answer until it answers, by \
+         vhost",
+    )
+    .by(&["vhost"]),
+    Metric::counter(
+        "muster_roster_recoveries_total",
+        "Attempts to get a roster that the app owes, by outcome",
+    )
+    .by(&["outcome"]),
+    Metric::counter(
+        "muster_roster_renewals_total",
+        "Rosters older than ttl that a client asked for, by what came of it: ok, late \
+         (longer than stale_after), failed",
+    )
+    .by(&["outcome"]),
+    Metric::counter(
+        "muster_roster_resyncs_total",
+        "Rosters that were asked for by themselves (resync_interval), by outcome: ok, \
+         failed, held by the guard",
+    )
+    .by(&["outcome"]),
+    Metric::counter(
+        "muster_rosters_kept_total",
+        "Last known rosters, by what became of them: kept, evicted, too_large, \
+         forgotten, dropped (too many wait), failed, unread",
+    )
+    .by(&["outcome"]),
+    Metric::counter(
+        "muster_rosters_unreadable_total",
+        "Last known rosters that were dropped because they could not be read, by \
+         reason",
+    )
+    .by(&["reason"]),
 ];
+
+/// A push was written. Looked up once: a changed roster is many of them.
+pub(crate) fn pushed(change: &Change<'_>) {
+    static ADDED: LazyLock<Counter> = LazyLock::new(|| of("added"));
+    static CHANGED: LazyLock<Counter> = LazyLock::new(|| of("changed"));
+    static REMOVED: LazyLock<Counter> = LazyLock::new(|| of("removed"));
+    match change {
+        Change::Added(_) => &ADDED,
+        Change::Changed(_) => &CHANGED,
+        Change::Removed(_) => &REMOVED,
+    }
+    .increment(1);
+}
+
+fn of(kind: &'static str) -> Counter {
+    metrics::counter!(PUSHES, "kind" => kind)
+}

@@ -55,7 +55,8 @@ fn names_follow_prometheus() {
     {
         assert!(seen.insert(name), "{name} twice");
         let is_word = |word: &str| word.bytes().all(|it| it.is_ascii_lowercase() || it == b'_');
-        assert!(name.starts_with("muster_") && is_word(name), "{name}");
+        let is_ours = name.starts_with("muster_") || name.starts_with("process_");
+        assert!(is_ours && is_word(name), "{name}");
         assert_eq!(
             name.ends_with("_total"),
             *kind == MetricKind::Counter,
@@ -67,5 +68,140 @@ fn names_follow_prometheus() {
         if let MetricKind::Histogram(bounds) = kind {
             assert!(bounds.is_sorted() && !bounds.is_empty(), "{name}");
         }
+    }
+}
+
+const DASHBOARD: &str = include_str!("../../../../contrib/grafana/muster.json");
+const ALERTS: &str = include_str!("../../../../contrib/prometheus/muster.rules.yml");
+
+/// The words of PromQL that look like names: functions, aggregations, keywords.
+const PROMQL: &[&str] = &[
+    "and",
+    "by",
+    "count",
+    "histogram_quantile",
+    "increase",
+    "max",
+    "min",
+    "on",
+    "or",
+    "rate",
+    "sum",
+    "time",
+    "unless",
+    "vector",
+    "without",
+];
+
+/// Labels that Prometheus gives to every series.
+const GIVEN: &[&str] = &["instance", "job"];
+
+/// The expressions of the dashboard.
+fn panels() -> Vec<String> {
+    let dashboard: serde_json::Value = serde_json::from_str(DASHBOARD).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let mut ids = std::collections::BTreeSet::new();
+    let mut expressions = Vec::new();
+    for panel in panels {
+        assert!(ids.insert(panel["id"].as_u64().unwrap()), "{panel}");
+        let place = &panel["gridPos"];
+        let right = place["x"].as_u64().unwrap() + place["w"].as_u64().unwrap();
+        assert!(right <= 24 && panel["title"].is_string(), "{panel}");
+        let targets = panel["targets"].as_array();
+        assert_eq!(targets.is_none(), panel["type"] == "row", "{panel}");
+        let targets = targets.into_iter().flatten();
+        expressions.extend(targets.map(|it| it["expr"].as_str().unwrap().to_owned()));
+    }
+    let variables = dashboard["templating"]["list"].as_array().unwrap();
+    let queries = variables.iter().filter(|it| it["type"] == "query");
+    for query in queries {
+        let query = query["definition"].as_str().unwrap();
+        let inner = query.strip_prefix("label_values(").unwrap();
+        let (series, label) = inner.strip_suffix(')').unwrap().rsplit_once(", ").unwrap();
+        expressions.push(format!("sum by ({label}) ({series})"));
+    }
+    expressions
+}
+
+fn alerts() -> Vec<String> {
+    let lines = |key: &str| {
+        let lines = ALERTS.lines().map(str::trim);
+        let lines = lines.filter_map(|line| line.strip_prefix(key));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let expressions = lines("expr: ");
+    assert_eq!(expressions.len(), lines("- alert: ").len());
+    assert_eq!(expressions.len(), lines("summary: ").len());
+    expressions
+}
+
+/// The words of an expression; what is in quotes or
+/// in brackets is no word.
+fn words(expression: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let (mut quoted, mut bracket) = (false, false);
+    let mut rest = expression;
+    while let Some(first) = rest.chars().next() {
+        match first {
+            '"' => quoted = !quoted,
+            '[' => bracket = true,
+            ']' => bracket = false,
+            _ if !quoted && !bracket && (first.is_ascii_alphabetic() || first == '_') => {
+                let is_end = |it: char| !(it.is_ascii_alphanumeric() || it == '_');
+                let end = rest.find(is_end).unwrap_or(rest.len());
+                let (word, after) = rest.split_at(end);
+                words.push(word);
+                rest = after;
+                continue;
+            }
+            _ => {}
+        }
+        rest = &rest[first.len_utf8()..];
+    }
+    words
+}
+
+/// The metric that a series belongs to; a histogram is asked for by its parts.
+fn metric_of(series: &str) -> Option<(&'static Metric, bool)> {
+    catalogue().find_map(|metric| match metric.kind {
+        MetricKind::Histogram(_) => {
+            let part = series.strip_prefix(metric.name)?;
+            matches!(part, "_bucket" | "_sum" | "_count").then_some((metric, part == "_bucket"))
+        }
+        _ => (series == metric.name).then_some((metric, false)),
+    })
+}
+
+/// What is asked for has to be there: else a panel is empty, or an alert silent,
+/// on the night on which it is needed.
+#[test]
+fn the_dashboard_and_the_alerts_ask_for_metrics_that_there_are() {
+    let expressions: Vec<_> = panels().into_iter().chain(alerts()).collect();
+    assert!(expressions.len() > 80, "{}", expressions.len());
+    for expression in expressions {
+        let words = words(&expression);
+        let mut labels: Vec<&str> = GIVEN.to_vec();
+        let mut series = 0;
+        for word in &words {
+            if let Some((metric, buckets)) = metric_of(word) {
+                series += 1;
+                labels.extend(metric.labels);
+                labels.extend(buckets.then_some("le"));
+            }
+        }
+        for word in &words {
+            let known = metric_of(word).is_some()
+                || labels.contains(word)
+                || PROMQL.contains(word)
+                || *word == "up";
+            assert!(known, "{word} in: {expression}");
+        }
+        assert!(series > 0 || words[0] == "up", "{expression}");
+        let balance = |open, close| {
+            let count = |which| expression.matches::<char>(which).count();
+            assert_eq!(count(open), count(close), "{expression}");
+        };
+        balance('(', ')');
+        balance('{', '}');
     }
 }

@@ -54,6 +54,17 @@ pub(crate) enum Transport {
 }
 
 impl Transport {
+    /// What it is, in the metrics.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Transport::Tcp(_) | Transport::Upgrade(_) => "tcp",
+            Transport::Tls(_) => "tls",
+            Transport::WebSocket(_) => "websocket",
+            Transport::Bosh(_) => "bosh",
+            Transport::Gone => "parked",
+        }
+    }
+
     /// Writes what the session wants to say and, if `read`, reads what comes.
     /// Ready when the session has something new, or has room for mail again.
     pub(crate) fn transfer(

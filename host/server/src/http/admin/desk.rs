@@ -13,6 +13,7 @@ use muster_xmpp::{DomainPart, DomainRef};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use super::idempotency::{Begun, Fingerprint, Idempotency, Key};
 use super::jobs::{Job, Jobs, Turn};
@@ -96,11 +97,12 @@ impl Desk {
             }
         };
         let desk = Arc::clone(self);
-        let first = self.tasks.spawn(async move {
+        let work = async move {
             let answer = desk.exchange(work, wishes).await;
             claim.settle(&answer);
             answer
-        });
+        };
+        let first = self.tasks.spawn(work.in_current_span());
         first.await.unwrap_or_else(|_| {
             error(
                 StatusCode::INTERNAL_SERVER_ERROR,

@@ -13,6 +13,7 @@ use muster_contract::Summary;
 use muster_plugin::{Failure, FetchError, Outcome, PluginFault, summary_of};
 use serde::Serialize;
 use serde::de::IgnoredAny;
+use utoipa::ToSchema;
 
 use super::wishes::Wishes;
 use super::{Answer, json};
@@ -75,24 +76,27 @@ fn with_members(object: &[u8], members: &str) -> Option<Bytes> {
 }
 
 /// One entry, as it is told.
-#[derive(Serialize)]
-struct User<'a> {
+#[derive(Serialize, ToSchema)]
+pub(super) struct User<'a> {
     username: &'a str,
     outcome: &'static str,
     added: u32,
     changed: u32,
     removed: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     source: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     error: Option<Fault>,
     duration_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     contacts: Option<Contacts<'a>>,
 }
 
 /// Why there was no change.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Fault {
     class: &'static str,
     temporary: bool,
@@ -100,7 +104,7 @@ struct Fault {
 }
 
 /// The contacts of a dry run.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Contacts<'a> {
     added: &'a [Box<str>],
     changed: &'a [Box<str>],

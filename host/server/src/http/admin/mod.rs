@@ -11,6 +11,7 @@
 //! writes down what came of each user; [`hand_in`] takes rosters without a
 //! fetch, and [`ping`] the app's word that it is back.
 
+mod described;
 mod desk;
 mod explain;
 mod hand_in;
@@ -29,7 +30,9 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
+use tracing::{Instrument as _, Span};
 
+pub(super) use self::described::Api;
 pub(crate) use self::desk::{Desk, Desks};
 use self::idempotency::Fingerprint;
 pub(crate) use self::tokens::Tokens;
@@ -123,8 +126,27 @@ async fn serve(
     };
     let key = key.map(|key| (key, Fingerprint::of(&head, &wishes, &body)));
     wishes::strip(&mut head);
+    let span = refresh_span(&mut head);
     let work = work(http::Request::from_parts(head, body));
-    desk.serve(work, wishes, key).await.map(Body::from)
+    let served = desk.serve(work, wishes, key).instrument(span);
+    served.await.map(Body::from)
+}
+
+/// The span of a request, below that of its caller if it names one (W3C Trace
+/// Context). The plugin does not see the header: what it asks for is named by
+/// the host.
+fn refresh_span(head: &mut http::request::Parts) -> Span {
+    let span = tracing::debug_span!(
+        "refresh",
+        otel.kind = "server",
+        method = head.method.as_str(),
+        users = tracing::field::Empty,
+    );
+    let caller = head.headers.remove("traceparent");
+    if let Some(caller) = caller.as_ref().and_then(|it| it.to_str().ok()) {
+        muster_trace::follow(&span, caller);
+    }
+    span
 }
 
 /// An error answer with its body, in the shape of the summary.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use muster_plugin::HandleError;
+use tracing::Instrument as _;
 
 use super::wishes::{Manner, Wishes};
 use super::{Answer, Desk, error, explain, json};
@@ -49,7 +50,7 @@ impl Desk {
             false => self.terms.request_time,
         };
         let (host, told) = (Arc::clone(&self.host), Arc::clone(&record));
-        let answer = Box::pin(async move {
+        let answer = async move {
             let answer = match work {
                 Work::Plugin(request) => plugin(&host, *request, limit, batch, &wishes).await,
                 Work::HandIn(entries) => {
@@ -58,7 +59,9 @@ impl Desk {
                 }
             };
             explain::explain(answer, &told.entries(), &wishes)
-        });
+        }
+        .in_current_span();
+        let answer = Box::pin(answer);
         Run { answer, record }
     }
 }

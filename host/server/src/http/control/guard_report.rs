@@ -2,18 +2,19 @@
 //! guard` reads it. The rules of [`report`](super::report) hold here too.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::report::seconds;
 use crate::rosters::GuardStatus;
 
 /// `GET /admin/guards`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Guards {
     pub(crate) guards: Vec<Guard>,
 }
 
 /// The guard of one virtual host.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Guard {
     pub(crate) virtual_host: String,
     /// `off`, `watching`, `holding` or `released`.
@@ -35,7 +36,7 @@ pub(crate) struct Guard {
 }
 
 /// `POST /admin/guards/…/release` and `…/arm`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Released {
     pub(crate) status: String,
     pub(crate) message: String,

@@ -8,9 +8,16 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use muster_xmpp::DomainRef;
+use utoipa::OpenApi;
 
 use super::guard_report::{Guard, Guards, Released};
+use super::report::NotDone;
 use super::{HttpState, count, find, sorted};
+
+/// The description of these routes.
+#[derive(OpenApi)]
+#[openapi(paths(guards, guard, release, arm))]
+pub(in crate::http) struct Api;
 
 /// The routes below `/admin`.
 pub(super) fn routes() -> Router<Arc<HttpState>> {
@@ -21,6 +28,10 @@ pub(super) fn routes() -> Router<Arc<HttpState>> {
         .route("/guards/{vhost}/arm", post(arm))
 }
 
+/// What guards against mass removal hold
+#[utoipa::path(get, path = "/admin/guards", tag = "operator",
+    responses((status = 200, description = "The guards", body = Guards)),
+    security(("token" = [])))]
 async fn guards(State(state): State<Arc<HttpState>>) -> Json<Guards> {
     let hosts = sorted(&state);
     let guards = hosts
@@ -32,6 +43,11 @@ async fn guards(State(state): State<Arc<HttpState>>) -> Json<Guards> {
     })
 }
 
+/// What one of them holds
+#[utoipa::path(get, path = "/admin/guards/{vhost}", tag = "operator",
+    params(("vhost" = String, Path, description = "The domain of a virtual host", example = "example.test")),
+    responses((status = 200, description = "The guard", body = Guard), (status = 404, description = "There is no such virtual host", body = NotDone)),
+    security(("token" = [])))]
 async fn guard(State(state): State<Arc<HttpState>>, Path(name): Path<String>) -> Response {
     match find(&state, &name) {
         Ok(host) => {
@@ -42,6 +58,11 @@ async fn guard(State(state): State<Arc<HttpState>>, Path(name): Path<String>) ->
     }
 }
 
+/// Lets go what is held: the app means it
+#[utoipa::path(post, path = "/admin/guards/{vhost}/release", tag = "operator",
+    params(("vhost" = String, Path, description = "The domain of a virtual host", example = "example.test")),
+    responses((status = 200, description = "It is let go", body = Released), (status = 404, description = "There is no such virtual host", body = NotDone)),
+    security(("token" = [])))]
 async fn release(State(state): State<Arc<HttpState>>, Path(name): Path<String>) -> Response {
     let host = match find(&state, &name) {
         Ok(host) => host,
@@ -60,6 +81,11 @@ async fn release(State(state): State<Arc<HttpState>>, Path(name): Path<String>) 
     .into_response()
 }
 
+/// Watches again after a release
+#[utoipa::path(post, path = "/admin/guards/{vhost}/arm", tag = "operator",
+    params(("vhost" = String, Path, description = "The domain of a virtual host", example = "example.test")),
+    responses((status = 200, description = "The guard watches", body = Released), (status = 404, description = "There is no such virtual host", body = NotDone)),
+    security(("token" = [])))]
 async fn arm(State(state): State<Arc<HttpState>>, Path(name): Path<String>) -> Response {
     let host = match find(&state, &name) {
         Ok(host) => host,

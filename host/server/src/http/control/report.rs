@@ -8,15 +8,16 @@ use std::time::Duration;
 
 use muster_plugin::{BreakerState, BreakerStatus, BuildStatus, Phase, Refusal, RolledBack, Status};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// `GET /admin/plugins`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Plugins {
     pub(crate) plugins: Vec<Plugin>,
 }
 
 /// The plugin of one virtual host.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Plugin {
     pub(crate) virtual_host: String,
     pub(crate) generation: u64,
@@ -37,7 +38,7 @@ pub(crate) struct Plugin {
 }
 
 /// What a generation is made from.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Build {
     pub(crate) sha256: String,
     pub(crate) bytes: usize,
@@ -50,7 +51,7 @@ pub(crate) struct Build {
 }
 
 /// How a new generation is watched.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Probation {
     pub(crate) calls_left: usize,
     pub(crate) seconds_left: f64,
@@ -58,7 +59,7 @@ pub(crate) struct Probation {
 }
 
 /// The last component that was not taken.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct LastRefusal {
     pub(crate) sha256: Option<String>,
     pub(crate) reason: String,
@@ -68,7 +69,7 @@ pub(crate) struct LastRefusal {
 }
 
 /// The last build that was given up.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct LastRollback {
     pub(crate) from: String,
     pub(crate) to: String,
@@ -77,7 +78,7 @@ pub(crate) struct LastRollback {
 }
 
 /// A circuit breaker.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Breaker {
     pub(crate) name: String,
     /// `closed`, `open` or `probing`.
@@ -93,7 +94,7 @@ pub(crate) struct Breaker {
 }
 
 /// `POST …/reload` and `POST …/rollback`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Done {
     pub(crate) status: String,
     /// `swapped`, `unchanged` or `rolled_back`.
@@ -103,20 +104,20 @@ pub(crate) struct Done {
 }
 
 /// `GET /admin/backends`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Backends {
     pub(crate) backends: Vec<Backend>,
 }
 
 /// The app of one virtual host: a breaker for each origin.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Backend {
     pub(crate) virtual_host: String,
     pub(crate) breakers: Vec<Breaker>,
 }
 
 /// `POST /admin/backends/…/reset`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Reset {
     pub(crate) status: String,
     pub(crate) message: String,
@@ -126,7 +127,7 @@ pub(crate) struct Reset {
 }
 
 /// What was not done.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct NotDone {
     pub(crate) status: String,
     /// A word that stays the same, for programs.
@@ -135,6 +136,7 @@ pub(crate) struct NotDone {
     pub(crate) message: String,
     /// What to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) remedy: Option<String>,
     /// Those that there are, if another one was named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

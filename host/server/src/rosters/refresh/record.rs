@@ -10,6 +10,7 @@ use std::time::Duration;
 use muster_plugin::{Changes, Failure};
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tracing::Span;
 
 use super::{Done, Preview};
 use crate::rosters::Provenance;
@@ -21,6 +22,8 @@ pub(crate) struct Record {
     /// `None` unless somebody wants to know. A leaf lock.
     entries: Option<Mutex<Vec<Entry>>>,
     is_job: AtomicBool,
+    /// Of the request; its caller is in it.
+    span: Span,
 }
 
 /// How far the work is.
@@ -75,6 +78,7 @@ impl Record {
             progress: watch::Sender::new(Progress::default()),
             entries: None,
             is_job: AtomicBool::new(false),
+            span: Span::current(),
         }
     }
 
@@ -112,6 +116,7 @@ impl Record {
     pub(super) fn begin(&self, entries: usize) {
         self.progress
             .send_modify(|it| it.total = Some(it.total.unwrap_or_default() + entries));
+        self.span.record("users", self.progress.borrow().total);
     }
 
     pub(super) fn updated(&self, entries: usize) {

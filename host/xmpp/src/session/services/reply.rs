@@ -16,6 +16,11 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// The id of the request, by which the client knows the answer.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// To the sender of `iq`.
     pub(in super::super) fn to(iq: Iq) -> Self {
         Self {

@@ -18,13 +18,14 @@ use std::time::Instant;
 use axum::body::Body;
 use axum::response::Response;
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::id::{Boot, Id};
 use self::table::{Bounds, Moment, State, Table};
+pub(super) use self::tell::Document;
 use self::tell::Told;
 use super::queue::Place;
 use super::{Answer, Desk, answer, error};
@@ -274,13 +275,7 @@ fn events(jobs: &Arc<Jobs>, id: Id) -> Response {
 
 /// Whether the caller asks for events rather than for JSON.
 fn accepts_events(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(header::ACCEPT).into_iter();
-    let values = values.filter_map(|value| value.to_str().ok());
-    let mut ranges = values.flat_map(|value| value.split(','));
-    ranges.any(|range| {
-        let media_type = range.split(';').next().unwrap_or_default().trim();
-        media_type.eq_ignore_ascii_case("text/event-stream")
-    })
+    answer::accepts(headers, "text/event-stream")
 }
 
 /// The answer about a job that is not known.
@@ -313,7 +308,7 @@ mod tests {
     fn events_are_for_who_asks_for_them() {
         let accepts = |value: &str| {
             let mut headers = HeaderMap::new();
-            headers.append(header::ACCEPT, value.parse().unwrap());
+            headers.append(http::header::ACCEPT, value.parse().unwrap());
             accepts_events(&headers)
         };
         assert!(accepts("text/event-stream"));

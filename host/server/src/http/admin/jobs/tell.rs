@@ -7,6 +7,7 @@ use http::{HeaderValue, StatusCode, header};
 use muster_xmpp::datetime;
 use serde::Serialize;
 use serde::de::IgnoredAny;
+use utoipa::ToSchema;
 
 use super::id::Id;
 use super::table::State;
@@ -24,8 +25,10 @@ pub(super) struct Told {
     pub(super) answer: Option<Answer>,
 }
 
-#[derive(Serialize)]
-struct Document {
+/// A job: how it stands, and once it is done its `answer`, with `code` and `body`.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Job)]
+pub(in crate::http::admin) struct Document {
     status: &'static str,
     message: &'static str,
     updated: usize,
