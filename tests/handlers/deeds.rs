@@ -21,6 +21,8 @@ pub(crate) enum Deed {
     Recurse,
     /// Handles until there are no more.
     Flood,
+    /// The same of requests that are as large as the host lets them be.
+    Hoard,
     /// Waits for years.
     Never,
     /// Ends without an answer, where the interface lets it.
@@ -93,6 +95,7 @@ fn misdeed(name: &str) -> Option<Deed> {
         "grow" => Deed::Grow,
         "recurse" => Deed::Recurse,
         "flood" => Deed::Flood,
+        "hoard" => Deed::Hoard,
         "never" => Deed::Never,
         "mute" => Deed::Mute,
         "torrent" => Deed::Torrent,
@@ -143,6 +146,16 @@ pub(crate) fn origin(get: impl Fn(&str) -> Option<String>) -> String {
         Some(rest.split('/').next()?.to_owned())
     };
     get("authority").or_else(from_url).unwrap_or_default()
+}
+
+/// Fields that nearly fill what a map of them may have.
+pub(crate) fn large_fields() -> Vec<(String, Vec<u8>)> {
+    vec![("x-hoard".to_owned(), vec![b'x'; 15 << 10])]
+}
+
+/// A request target of nearly 8 KiB.
+pub(crate) fn large_target() -> String {
+    format!("/{}", "x".repeat(8_000))
 }
 
 /// Fields that no handler can set, and values that would begin another one.

@@ -3,10 +3,10 @@
 
 use std::process::Command;
 
-use muster_plugin::{FetchError, Fetched, Limits, PluginFault};
+use muster_plugin::{Candidate, FetchError, Fetched, Limits, Plugin, PluginFault};
 
 use crate::counted;
-use crate::host::{prying, reaching};
+use crate::host::{engine, prying, reaching};
 
 const MEMORY: usize = 192 << 20;
 
@@ -38,8 +38,14 @@ async fn each_bound_has_its_name() {
 /// In a process of its own, because others would be measured as well.
 #[test]
 fn the_host_grows_by_what_a_store_may_have_and_little_more() {
+    for test in ["hunger::alone", "hunger::alone_as_a_handler"] {
+        measured_alone(test);
+    }
+}
+
+fn measured_alone(test: &str) {
     let alone = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "hunger::alone", "--ignored", "--nocapture"])
+        .args(["--exact", test, "--ignored", "--nocapture"])
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&alone.stdout);
@@ -70,15 +76,42 @@ async fn alone() {
         let fault = PluginFault::ResourceLimit;
         assert_eq!(failed, Err(FetchError::Plugin(fault)), "{deed}");
     }
-    let grown = status("VmHWM:").saturating_sub(before);
-    assert!(
-        grown <= MEMORY + MEMORY / 10,
-        "grown by {} KiB",
-        grown >> 10
-    );
+    peak_is_within(before, MEMORY);
     // And gives it back.
     let kept = status("VmRSS:").saturating_sub(before);
     assert!(kept <= MEMORY / 10, "kept {} KiB", kept >> 10);
+}
+
+/// Handles of plain HTTP handlers, and what is behind them.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run by the test above"]
+async fn alone_as_a_handler() {
+    for component in [
+        muster_test_plugins::handler_0_3(),
+        muster_test_plugins::handler_0_2(),
+    ] {
+        let mut settings = reaching("alone.example.test", Vec::new());
+        settings.limits.turn = std::time::Duration::from_secs(2);
+        let memory = settings.limits.memory_bytes;
+        let candidate = Candidate::builtin(component);
+        let plugin = Plugin::load(engine(), candidate, settings).await.unwrap();
+        assert!(plugin.fetch("honest", None).await.is_ok());
+        std::fs::write("/proc/self/clear_refs", "5").unwrap();
+        let before = status("VmRSS:");
+        for deed in ["hoard", "flood"] {
+            let failed = plugin.fetch(deed, None).await;
+            let fault = PluginFault::ResourceLimit;
+            assert_eq!(failed, Err(FetchError::Plugin(fault)), "{deed}");
+        }
+        // What the allocator keeps of so many small pieces is for the next.
+        peak_is_within(before, memory);
+    }
+}
+
+fn peak_is_within(before: usize, memory: usize) {
+    let grown = status("VmHWM:").saturating_sub(before);
+    let most = memory + memory / 10;
+    assert!(grown <= most, "grown by {} KiB", grown >> 10);
 }
 
 /// A size in `/proc/self/status`, in bytes.

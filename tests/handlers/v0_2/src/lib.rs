@@ -58,6 +58,7 @@ impl wasip2::exports::http::incoming_handler::Guest for Handler {
             Deed::Flood => loop {
                 forget(Fields::new());
             },
+            Deed::Hoard => hoard(),
             Deed::Never => monotonic_clock::subscribe_duration(u64::MAX / 2).block(),
             Deed::Mute => forget(outparam),
             Deed::Torrent => torrent(outparam),
@@ -67,6 +68,25 @@ impl wasip2::exports::http::incoming_handler::Guest for Handler {
                 std::process::abort()
             }
         }
+    }
+}
+
+/// Requests with a body that nobody reads.
+fn hoard() -> ! {
+    let (fields, target) = (deeds::large_fields(), deeds::large_target());
+    loop {
+        let fields = Fields::from_list(&fields).expect("fields");
+        let request = OutgoingRequest::new(fields);
+        request
+            .set_path_with_query(Some(&target))
+            .expect("a target");
+        let body = request.body().expect("a body");
+        let stream = body.write().expect("a stream");
+        while let Ok(room @ 1..) = stream.check_write() {
+            let piece = vec![b'x'; usize::try_from(room).unwrap_or_default()];
+            stream.write(&piece).expect("room");
+        }
+        forget((request, body, stream));
     }
 }
 

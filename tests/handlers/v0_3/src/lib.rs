@@ -67,6 +67,7 @@ impl handler::Guest for Handler {
             Deed::Flood => loop {
                 forget(Fields::new());
             },
+            Deed::Hoard => hoard(),
             // The interface has no other way to end without an answer.
             Deed::Never | Deed::Mute => {
                 monotonic_clock::wait_for(u64::MAX / 2).await;
@@ -81,6 +82,19 @@ impl handler::Guest for Handler {
             Deed::Unfinished => Ok(stalled()),
             Deed::TrapLate => Ok(trap_late()),
         }
+    }
+}
+
+fn hoard() -> ! {
+    let (fields, target) = (deeds::large_fields(), deeds::large_target());
+    loop {
+        let fields = Fields::from_list(&fields).expect("fields");
+        let (_, trailers) = wit_future::new(|| Ok(None));
+        let (request, sent) = Request::new(fields, None, trailers, None);
+        request
+            .set_path_with_query(Some(&target))
+            .expect("a target");
+        forget((request, sent));
     }
 }
 
