@@ -279,15 +279,13 @@ impl Ledger {
                 _ if !concerns => {}
                 State::Unknown => self.find(Finding::UnknownContact { user, contact }),
                 // A pair is told once, from the side of the first.
-                State::Told if back.is_none() || one < other => {
-                    if !fit(subscription, back) {
-                        self.find(Finding::OneSided {
-                            user,
-                            contact,
-                            says: subscription.name().to_owned(),
-                            other: back.map_or("absent", Subscription::name).to_owned(),
-                        });
-                    }
+                State::Told if (back.is_none() || one < other) && !fit(subscription, back) => {
+                    self.find(Finding::OneSided {
+                        user,
+                        contact,
+                        says: subscription.name().to_owned(),
+                        other: back.map_or("absent", Subscription::name).to_owned(),
+                    });
                 }
                 _ => {}
             }
