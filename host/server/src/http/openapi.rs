@@ -38,6 +38,7 @@ pub(crate) fn document() -> Document {
         admin::Api::openapi(),
         control::Api::openapi(),
         control::guards::Api::openapi(),
+        control::audit::Api::openapi(),
         health::Api::openapi(),
         web::Api::openapi(),
     ] {

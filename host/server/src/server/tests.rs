@@ -53,7 +53,7 @@ fn bound(services: &Services, account: &BareJid) -> usize {
 }
 
 fn panics() -> f64 {
-    let all = Metrics::install().render();
+    let all = Metrics::install().counted();
     let mut lines = all.lines();
     let line = lines.find_map(|line| line.strip_prefix("muster_panics_total "));
     line.map_or(0.0, |count| count.parse().unwrap())

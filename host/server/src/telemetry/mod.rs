@@ -97,8 +97,13 @@ impl Metrics {
         let mut samples = Samples::default();
         plugins::sample(&mut samples, hosts);
         process::sample(&mut samples);
+        self.counted() + &samples.into_text()
+    }
+
+    /// What was counted alone.
+    pub(crate) fn counted(&self) -> String {
         let counted = self.0.as_ref().map(PrometheusHandle::render);
-        counted.unwrap_or_default() + &samples.into_text()
+        counted.unwrap_or_default()
     }
 
     /// Folds what the histograms have gathered; to be called now and then, so

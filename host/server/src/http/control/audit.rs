@@ -13,23 +13,48 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use muster_xmpp::{BareJid, DomainPart, NodePart};
 use serde::{Deserialize, Serialize};
+use utoipa::{OpenApi, ToSchema};
 
+use super::report::NotDone;
 use super::{HttpState, count, find, not_done};
 use crate::http::body;
 use crate::limit::Limit;
 use crate::rosters::AuditOrder;
 
 /// The body of the request; none at all is the same as `{}`.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Wanted {
     /// Localparts; none are all who are known.
     pub(crate) users: Vec<String>,
     /// Users who are asked for at once.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1)]
     pub(crate) concurrency: Option<usize>,
 }
 
+/// The description of this route.
+#[derive(OpenApi)]
+#[openapi(paths(audit))]
+pub(in crate::http) struct Api;
+
+/// Tells what in the contact lists of a virtual host does not fit together
+///
+/// Without a body, of all users who are known.
+#[utoipa::path(post, path = "/admin/audit/{vhost}", tag = "operator",
+    params(("vhost" = String, Path, description = "The domain of a virtual host", example = "example.test")),
+    request_body(content = Option<Wanted>),
+    responses(
+        (status = 200, description = "The findings", body = serde_json::Value),
+        (status = 400, description = "The body is not as agreed", body = serde_json::Value),
+        (status = 404, description = "There is no such virtual host", body = NotDone),
+        (status = 408, description = "The body took too long", body = serde_json::Value),
+        (status = 409, description = "Another audit is under way", body = NotDone),
+        (status = 413, description = "The body is too large", body = serde_json::Value),
+        (status = 415, description = "The body is not JSON", body = NotDone),
+        (status = 422, description = "An entry of users is no username", body = NotDone),
+        (status = 503, description = "The server stops", body = NotDone)),
+    security(("token" = [])))]
 pub(super) async fn audit(
     State(state): State<Arc<HttpState>>,
     Path(name): Path<String>,
