@@ -16,6 +16,11 @@ demo *ARGUMENTS:
 test FILTER="":
     cargo test {{FILTER}}
 
+# Let everything go wrong at once, as this seed has it, for so many seconds (`just chaos SEED=7`).
+chaos SEED="1" TIME="600":
+    MUSTER_CHAOS_SEED={{trim_start_match(SEED, "SEED=")}} MUSTER_CHAOS_TIME={{trim_start_match(TIME, "TIME=")}} \
+        cargo test --test it chaos::a_long_run -- --ignored --nocapture
+
 # Drive real XMPP clients against the demo.
 clients:
     tests/clients/run

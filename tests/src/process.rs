@@ -131,6 +131,18 @@ impl Process {
             << 10
     }
 
+    /// Its user and system time.
+    pub fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id()));
+        let stat = stat.expect("the process runs");
+        // The name in parentheses may hold spaces.
+        let fields = stat.rsplit(')').next().unwrap_or_default();
+        let fields: Vec<&str> = fields.split(' ').collect();
+        let ticks = |field: usize| fields[field].parse::<u64>().expect("a number");
+        // Fields 14 and 15 of proc_pid_stat(5), in hundredths of a second.
+        Duration::from_millis((ticks(12) + ticks(13)) * 10)
+    }
+
     /// Begins the peak of its memory anew (proc(5), `clear_refs`).
     pub fn forget_peak(&self) {
         std::fs::write(format!("/proc/{}/clear_refs", self.id()), "5").expect("a child's memory");
@@ -150,8 +162,8 @@ impl Process {
 
     /// Waits for the end of the process.
     pub async fn exit(&mut self) -> ExitStatus {
-        within("the process to end", self.child.wait())
-            .await
+        let exit = tokio::time::timeout(3 * PATIENCE, self.child.wait()).await;
+        exit.expect("the process ends")
             .expect("a child of this process")
     }
 
@@ -186,7 +198,7 @@ impl Process {
     }
 
     async fn wait_until_ready(&mut self) {
-        let deadline = Instant::now() + 3 * PATIENCE;
+        let deadline = Instant::now() + 9 * PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().expect("a child of this process") {
                 let log = self.log();

@@ -1,9 +1,9 @@
 //! docs/compliance.md keeps its word: what it names exists, and the DOAP file
 //! says the same.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use crate::tidy::{files, none, read};
+use crate::tidy::{functions, none, read};
 
 /// Name of an extension → version and status.
 type Extensions = BTreeMap<String, (String, String)>;
@@ -53,18 +53,7 @@ fn the_two_forms_say_the_same() {
 
 #[test]
 fn every_test_that_is_named_exists() {
-    let mut functions = BTreeSet::new();
-    for path in files(&[".rs"]) {
-        for line in read(path).lines() {
-            let line = line.trim_start().trim_start_matches("async ");
-            if let Some((name, _)) = line
-                .strip_prefix("fn ")
-                .and_then(|rest| rest.split_once('('))
-            {
-                functions.insert(name.to_owned());
-            }
-        }
-    }
+    let functions = functions();
     let missing = rows().into_iter().flat_map(|row| {
         let (name, tests) = (row[0].clone(), row.last().cloned().unwrap_or_default());
         let named: Vec<_> = tests

@@ -280,21 +280,6 @@ async fn who_does_not_read_is_given_up_and_nobody_waits_for_it() {
     }
 }
 
-/// User and system time of a process.
-fn cpu(process: &Process) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.id())).expect("a process");
-    // The name in parentheses may hold spaces.
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .unwrap_or_default()
-        .split(' ')
-        .collect();
-    let ticks = |field: usize| fields[field].parse::<u64>().expect("a number");
-    // Fields 14 and 15 of proc_pid_stat(5), in hundredths of a second.
-    Duration::from_millis((ticks(12) + ticks(13)) * 10)
-}
-
 fn resident_kib(process: &Process) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.id()));
     let status = status.expect("a process");
@@ -329,7 +314,7 @@ async fn a_flood_is_read_at_its_rate_and_costs_little() {
     ] {
         let mut attacker = login(&process, "attacker").await;
         let chunk = flood.repeat(64 * 1024 / flood.len());
-        let (before, start) = (cpu(&process), Instant::now());
+        let (before, start) = (process.cpu(), Instant::now());
         let mut taken = 0;
         let sending = async {
             // As far as the client's system takes it: a hundred megabytes if
@@ -343,7 +328,7 @@ async fn a_flood_is_read_at_its_rate_and_costs_little() {
         assert!(stuck.is_err(), "the server took all of it");
         // What the systems of both sides keep in their buffers is not read.
         assert!(taken < 20 << 20, "{taken}");
-        let (worked, took) = (cpu(&process) - before, start.elapsed());
+        let (worked, took) = (process.cpu() - before, start.elapsed());
         assert!(worked < took / 2, "{worked:?} of {took:?}");
         let trip = Instant::now();
         john.settle().await;

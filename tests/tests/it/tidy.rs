@@ -1,6 +1,7 @@
 //! What the repository's own rules say about its text, as far as a program can
 //! tell. CONTRIBUTING.md has the rules.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -38,6 +39,20 @@ pub(crate) fn files(endings: &[&str]) -> Vec<PathBuf> {
     found.sort();
     assert!(!found.is_empty(), "no {endings:?}");
     found
+}
+
+/// The names of all functions.
+pub(crate) fn functions() -> BTreeSet<String> {
+    let sources = files(&[".rs"]).into_iter().map(read);
+    let names = sources.flat_map(|text| {
+        let names = text.lines().filter_map(|line| {
+            let line = line.trim_start().trim_start_matches("async ");
+            let (name, _) = line.strip_prefix("fn ")?.split_once('(')?;
+            Some(name.to_owned())
+        });
+        names.collect::<Vec<_>>()
+    });
+    names.collect()
 }
 
 #[track_caller]
