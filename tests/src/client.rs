@@ -483,7 +483,8 @@ impl Client {
             if let Some(received) = self.framer.next() {
                 return received;
             }
-            let mut buffer = [0; 16 * 1024];
+            // Not in the future itself, of which callers hold many.
+            let mut buffer = vec![0; 16 * 1024];
             match self.socket.read(&mut buffer).await {
                 Ok(0) | Err(_) => return Received::End,
                 Ok(count) => self.framer.push(&buffer[..count]),

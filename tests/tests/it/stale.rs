@@ -82,6 +82,42 @@ async fn login(process: &Process, name: &str) -> Client {
     Client::login(process.xmpp(), &account, "x", None, Mechanism::Plain).await
 }
 
+/// A login in the midst of a refresh that fails: the roster get waits for the
+/// refresh's fetch, in which nothing stands in for the app's answer.
+#[tokio::test]
+async fn a_login_during_a_failing_refresh_gets_the_last_known_roster() {
+    let stage = impatient("").await;
+    stage.contacts("john", json!({"marie": {}}));
+    visits(&stage, &["john"]).await;
+    let mut witness = stage.bound("witness").await;
+    let mut john = stage.bound("john").await;
+    let asked = stage.app.requests_for("john").len();
+    stage.app.set_outage(Some(Answer::Status(500)));
+    let gate = stage.app.hold("john");
+    let login = async {
+        stage.app.wait_for_requests("john", asked + 1).await;
+        john.send("<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>")
+            .await;
+        // It has been read by the time that others had an answer.
+        witness.settle().await;
+        stage.app.hold_no_more("john");
+        gate.open();
+        john.expect("a roster", |it| it.attr("id") == Some("r"))
+            .await
+    };
+    let (refreshed, roster) = tokio::join!(stage.refresh(&["john"]), login);
+    assert_eq!(refreshed, Summary::new("error", 0, 1));
+    let known = [format!("{} both", stage.jid("marie"))];
+    assert_eq!(items(&roster), known);
+    // And the difference comes by itself.
+    stage.contacts("john", json!({}));
+    stage.app.set_outage(None);
+    assert_eq!(
+        item(&john.push().await),
+        format!("{} remove", stage.jid("marie"))
+    );
+}
+
 fn outages() -> Vec<(&'static str, Answer)> {
     let ok = "HTTP/1.1 200 OK\r\n";
     vec![

@@ -50,7 +50,8 @@ impl Rosters {
 
     async fn first(self: Arc<Self>, user: Arc<User>, arrival: Arrival) -> Result<(), SourceError> {
         let landed = match user.flights.join(arrival).await {
-            Boarding::Served(landed) => landed.map(drop),
+            Boarding::Served(Ok(_)) => Ok(()),
+            Boarding::Served(Err(error)) => self.make_up(&user, error).await,
             Boarding::Turn(_) if user.state().snapshot.is_some() => Ok(()),
             Boarding::Turn(turn) => self.fetch_first(&user, turn).await,
         };
@@ -58,6 +59,17 @@ impl Rosters {
             Some(_) => Ok(()),
             None => landed,
         }
+    }
+
+    /// The fetch that was waited for failed, and perhaps it was that of a
+    /// refresh, in which nothing takes the place of the answer.
+    async fn make_up(&self, user: &Arc<User>, error: SourceError) -> Result<(), SourceError> {
+        let _turn = user.flights.claim().await;
+        if user.state().snapshot.is_none() {
+            let kept = self.last_known(user).await;
+            self.stand_in(user, error.reach(), kept.as_deref());
+        }
+        Err(error)
     }
 
     async fn fetch_first(&self, user: &Arc<User>, turn: Turn<'_>) -> Result<(), SourceError> {
