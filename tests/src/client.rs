@@ -14,7 +14,7 @@ pub use scram::Exchange as ScramExchange;
 
 use crate::socket::Socket;
 use crate::tls::Trust;
-use crate::within;
+use crate::{PATIENCE, within, within_time};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use framer::Framer;
@@ -76,6 +76,7 @@ pub struct Client {
     domain: String,
     jid: String,
     serial: u64,
+    patience: Duration,
 }
 
 impl Client {
@@ -100,6 +101,7 @@ impl Client {
             domain: domain.to_owned(),
             jid: String::new(),
             serial: 0,
+            patience: PATIENCE,
         }
     }
 
@@ -471,6 +473,11 @@ impl Client {
         self.socket.tcp().set_zero_linger().expect("a TCP socket");
     }
 
+    /// How long it waits from now on for something that must happen.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
     /// The next thing on the wire.
     pub async fn receive(&mut self) -> Received {
         self.receive_for("anything from the host").await
@@ -493,7 +500,7 @@ impl Client {
     }
 
     async fn receive_for(&mut self, what: &str) -> Received {
-        within(what, self.hear()).await
+        within_time(self.patience, what, self.hear()).await
     }
 
     async fn read_element(&mut self, what: &str) -> Element {

@@ -8,6 +8,7 @@
 //! The parts, from the outside in:
 //! - [`stage`]: what most tests use: an app, a host, users of one's own.
 //! - [`app`]: the backend that answers, stalls, lies and counts.
+//! - [`busy`]: one that has so many places and answers after so long.
 //! - [`client`]: one XMPP stream, scripted, byte by byte if need be.
 //! - [`web`]: the same over WebSocket and BOSH.
 //! - [`managed`]: one session over many streams; [`wire`]: a connection that breaks.
@@ -32,6 +33,7 @@
 use std::time::Duration;
 
 pub mod app;
+pub mod busy;
 pub mod bystanders;
 pub mod client;
 pub mod dice;
@@ -56,11 +58,17 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 ///
 /// # Panics
 /// Says what was awaited if it did not come.
-pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub fn within<T>(what: &str, future: impl Future<Output = T>) -> impl Future<Output = T> {
+    // Not one more future around it.
+    within_time(PATIENCE, what, future)
+}
+
+/// The same with a patience of the caller's.
+async fn within_time<T>(patience: Duration, what: &str, future: impl Future<Output = T>) -> T {
     // Boxed: a test is one future with room for all that it ever waits for, on a
     // stack of two mebibytes.
-    match tokio::time::timeout(PATIENCE, Box::pin(future)).await {
+    match tokio::time::timeout(patience, Box::pin(future)).await {
         Ok(value) => value,
-        Err(_) => panic!("waited {PATIENCE:?} in vain for {what}"),
+        Err(_) => panic!("waited {patience:?} in vain for {what}"),
     }
 }

@@ -29,7 +29,7 @@ pub(crate) async fn fetch(username: &str, known: Option<String>) -> Result<Fetch
     })?;
     let (unwritten, trailers) = wit_future::new(|| Ok(None));
     let request = request(settings, username, known.as_deref(), trailers)?;
-    let response = send(request, unwritten)
+    let response = send(request, Some(unwritten))
         .await
         .map_err(|code| failure(&code))?;
     match response.get_status_code() {
@@ -41,13 +41,15 @@ pub(crate) async fn fetch(username: &str, known: Option<String>) -> Result<Fetch
 }
 
 /// The promise that a request has no trailers, not yet kept.
-type Unwritten = FutureWriter<Result<Option<Trailers>, ErrorCode>>;
+pub(crate) type Unwritten = FutureWriter<Result<Option<Trailers>, ErrorCode>>;
 
 /// Sends the request and says then that it has no trailers: the host waits for
 /// that already. Said before, it would take a task of its own that waits for
 /// the host.
-async fn send(request: Request, unwritten: Unwritten) -> Result<Response, ErrorCode> {
-    let mut unwritten = Some(unwritten);
+pub(crate) async fn send(
+    request: Request,
+    mut unwritten: Option<Unwritten>,
+) -> Result<Response, ErrorCode> {
     let mut sending = pin!(client::send(request));
     poll_fn(|cx| {
         let sent = sending.as_mut().poll(cx);
@@ -65,8 +67,6 @@ fn request(
 ) -> Result<Request, FetchError> {
     let template = &settings.template;
     let target = template.path_and_query(username).map_err(refused)?;
-    let denied = |_| FetchError::Denied;
-
     let mut headers = vec![("accept".to_owned(), b"application/json".to_vec())];
     headers.extend(known.map(|known| ("if-none-match".to_owned(), known.as_bytes().to_vec())));
     let headers = Fields::from_list(&headers).map_err(|error| {
@@ -74,16 +74,25 @@ fn request(
         FetchError::Denied
     })?;
     let (request, _sent) = Request::new(headers, None, trailers, None);
-    let scheme = match template.scheme() {
+    address(&request, template.scheme(), template.authority(), &target)?;
+    Ok(request)
+}
+
+/// Says where the request goes.
+pub(crate) fn address(
+    request: &Request,
+    scheme: Scheme,
+    authority: &str,
+    target: &str,
+) -> Result<(), FetchError> {
+    let denied = |()| FetchError::Denied;
+    let scheme = match scheme {
         Scheme::Http => http::Scheme::Http,
         Scheme::Https => http::Scheme::Https,
     };
     request.set_scheme(Some(&scheme)).map_err(denied)?;
-    request
-        .set_authority(Some(template.authority()))
-        .map_err(denied)?;
-    request.set_path_with_query(Some(&target)).map_err(denied)?;
-    Ok(request)
+    request.set_authority(Some(authority)).map_err(denied)?;
+    request.set_path_with_query(Some(target)).map_err(denied)
 }
 
 fn refused(error: UsernameError) -> FetchError {
@@ -99,17 +108,13 @@ async fn roster(
 ) -> Result<Fetched, FetchError> {
     let headers = response.get_headers();
     let validator = header(&headers, "etag").filter(|etag| is_validator(etag));
-    let announced = header(&headers, "content-length").and_then(|text| text.parse().ok());
+    let length = announced(&response);
     let (unread, read) = wit_future::new(|| Ok(()));
     let (stream, end) = Response::consume_body(response, read);
     // As in `send`: the host listens now.
     drop(unread);
-    let document = body::read(stream, end, announced, settings.max_response_bytes)
-        .await
-        .map_err(|error| match error {
-            BodyError::TooLarge => FetchError::TooLarge,
-            BodyError::Broken(code) => failure(&code),
-        })?;
+    let document = body::read(stream, end, length, settings.max_response_bytes).await;
+    let document = document.map_err(read_failure)?;
     let own = settings
         .domain
         .as_ref()
@@ -118,6 +123,19 @@ async fn roster(
         Ok(roster) => Ok(Fetched::Roster(contact_list(roster, validator))),
         Err(muster_contract::DocumentError::TooManyContacts { .. }) => Err(FetchError::TooLarge),
         Err(error) => Err(FetchError::Malformed(error.to_string())),
+    }
+}
+
+/// The length that the answer says it has.
+pub(crate) fn announced(response: &Response) -> Option<usize> {
+    header(&response.get_headers(), "content-length").and_then(|text| text.parse().ok())
+}
+
+/// What a body that cannot be had means to the host.
+pub(crate) fn read_failure(error: BodyError) -> FetchError {
+    match error {
+        BodyError::TooLarge => FetchError::TooLarge,
+        BodyError::Broken(code) => failure(&code),
     }
 }
 
@@ -142,7 +160,10 @@ fn is_validator(etag: &str) -> bool {
         && etag.bytes().all(|b| b.is_ascii_graphic())
 }
 
-fn contact_list(roster: ParsedRoster<'_>, validator: Option<String>) -> wit::ContactList {
+pub(crate) fn contact_list(
+    roster: ParsedRoster<'_>,
+    validator: Option<String>,
+) -> wit::ContactList {
     let contacts = roster.contacts.into_iter().map(|contact| wit::Contact {
         jid: contact.jid.into_owned(),
         name: contact.name.map(Into::into),
@@ -162,7 +183,7 @@ fn contact_list(roster: ParsedRoster<'_>, validator: Option<String>) -> wit::Con
 }
 
 /// What a failure of the connection means to the host.
-fn failure(code: &ErrorCode) -> FetchError {
+pub(crate) fn failure(code: &ErrorCode) -> FetchError {
     match code {
         ErrorCode::DnsTimeout
         | ErrorCode::ConnectionTimeout

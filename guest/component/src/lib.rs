@@ -20,10 +20,11 @@ mod allocator;
 mod bindings;
 mod body;
 mod fetch;
+mod fetch_many;
 mod handle;
 mod settings;
 
-use bindings::exports::muster::roster::roster;
+use bindings::exports::muster::roster::{batch, roster};
 use bindings::exports::wasi::http::handler;
 use bindings::muster::roster::types::{FetchError, Fetched};
 use bindings::wasi::http::types::{ErrorCode, Request, Response};
@@ -34,6 +35,12 @@ struct Plugin;
 impl roster::Guest for Plugin {
     async fn fetch(username: String, known: Option<String>) -> Result<Fetched, FetchError> {
         fetch::fetch(&username, known).await
+    }
+}
+
+impl batch::Guest for Plugin {
+    async fn fetch_many(usernames: Vec<String>) -> Result<fetch_many::Many, FetchError> {
+        fetch_many::fetch_many(usernames).await
     }
 }
 

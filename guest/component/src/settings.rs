@@ -2,24 +2,31 @@
 //!
 //! Owns the keys: `http_roster_url` (required), `domain` (the virtual host's;
 //! without it the user's own JID is left for the host to drop),
-//! `max_contacts`, `max_response_bytes`, `max_names` and `max_request_bytes`
-//! (the host's bounds, where they are not the defaults).
+//! `http_rosters_url` (where many users are asked for at once; without it they
+//! are not), `max_contacts`, `max_response_bytes`, `max_batch_bytes`,
+//! `max_names` and `max_request_bytes` (the host's bounds, where they are not
+//! the defaults).
 
 use std::sync::OnceLock;
 
-use muster_contract::{DEFAULT_MAX_CONTACTS, DEFAULT_MAX_NAMES, TemplateError, UrlTemplate};
+use muster_contract::{
+    DEFAULT_MAX_CONTACTS, DEFAULT_MAX_NAMES, RosterUrl, TemplateError, UrlTemplate,
+};
 
 use crate::bindings::wasi::config::store;
 
 const DEFAULT_MAX_RESPONSE_BYTES: usize = 4 << 20;
+const DEFAULT_MAX_BATCH_BYTES: usize = 8 << 20;
 const DEFAULT_MAX_REQUEST_BYTES: usize = 1 << 20;
 
 /// What the operator configured.
 pub(crate) struct Settings {
     pub(crate) template: UrlTemplate,
+    pub(crate) rosters_url: Option<RosterUrl>,
     pub(crate) domain: Option<String>,
     pub(crate) max_contacts: usize,
     pub(crate) max_response_bytes: usize,
+    pub(crate) max_batch_bytes: usize,
     pub(crate) max_names: usize,
     pub(crate) max_request_bytes: usize,
 }
@@ -33,6 +40,8 @@ pub(crate) enum SettingsError {
     Missing { key: &'static str },
     #[error("http_roster_url {0}")]
     Template(TemplateError),
+    #[error("http_rosters_url {0}")]
+    RostersUrl(TemplateError),
     #[error("{key} must be a number")]
     NotANumber { key: &'static str },
 }
@@ -48,9 +57,14 @@ fn read() -> Result<Settings, SettingsError> {
     let template = get(key)?.ok_or(SettingsError::Missing { key })?;
     Ok(Settings {
         template: UrlTemplate::parse(&template).map_err(SettingsError::Template)?,
+        rosters_url: get("http_rosters_url")?
+            .map(|url| RosterUrl::fixed(&url))
+            .transpose()
+            .map_err(SettingsError::RostersUrl)?,
         domain: get("domain")?,
         max_contacts: number("max_contacts", DEFAULT_MAX_CONTACTS)?,
         max_response_bytes: number("max_response_bytes", DEFAULT_MAX_RESPONSE_BYTES)?,
+        max_batch_bytes: number("max_batch_bytes", DEFAULT_MAX_BATCH_BYTES)?,
         max_names: number("max_names", DEFAULT_MAX_NAMES)?,
         max_request_bytes: number("max_request_bytes", DEFAULT_MAX_REQUEST_BYTES)?,
     })

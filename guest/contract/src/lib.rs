@@ -2,7 +2,8 @@
 //!
 //! Owns what goes over the wire between a plugin and an app that speaks the
 //! protocol of Prosody's `mod_http_roster_admin`: where a user's contacts are
-//! asked for ([`UrlTemplate`]), what the answer means ([`parse_roster`]), what
+//! asked for ([`UrlTemplate`]), what the answer means ([`parse_roster`], for many
+//! users at once [`parse_many`]), what
 //! the app may post ([`route`], [`parse_refresh`]) or hand in by itself
 //! ([`parse_rosters`]) and what it gets back ([`Summary`]). Does not own requests, bodies, limits of time or anything
 //! about XMPP beyond the spelling of an address. Used by the component, by the
@@ -10,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod document;
+mod many;
 mod refresh;
 mod roster;
 mod rosters;
@@ -20,6 +22,7 @@ mod url;
 
 pub use document::{Found, Unreadable};
 pub use jid;
+pub use many::{ManyError, Told, ask_for_many, parse_many};
 pub use refresh::{DEFAULT_MAX_NAMES, RefreshBodyError, parse_refresh};
 pub use roster::{
     Contact, DEFAULT_MAX_CONTACTS, DocumentError, ParsedRoster, Subscription, canonical_jid,

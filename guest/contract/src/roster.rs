@@ -13,7 +13,7 @@ use std::fmt;
 
 use jid::BareJid;
 use serde::Deserializer as _;
-use serde::de::{Error as _, MapAccess, Visitor};
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 
 use crate::document::{self, Found, Text, Unreadable};
 
@@ -118,6 +118,7 @@ pub fn parse_roster<'a>(
         .deserialize_map(Entries {
             own: own.as_deref(),
             max_contacts,
+            overflow: Overflow::Ends,
             too_many: &mut too_many,
         })
         .and_then(|roster| deserializer.end().map(|()| roster));
@@ -185,10 +186,21 @@ pub(crate) fn merge(mut roster: ParsedRoster<'_>) -> ParsedRoster<'_> {
     roster
 }
 
+/// What becomes of entries beyond the bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Overflow {
+    /// They end the parser.
+    Ends,
+    /// They are read over: what comes after them is another's.
+    IsSkipped,
+}
+
 /// The entries of one roster.
 pub(crate) struct Entries<'o, 'f> {
     pub(crate) own: Option<&'o str>,
     pub(crate) max_contacts: usize,
+    /// What becomes of the rest.
+    pub(crate) overflow: Overflow,
     /// Set when there are more; the error of the parser says nothing then.
     pub(crate) too_many: &'f mut bool,
 }
@@ -206,7 +218,10 @@ impl<'de> Visitor<'de> for Entries<'_, '_> {
         while let Some(Text(key)) = map.next_key()? {
             if entries == self.max_contacts {
                 *self.too_many = true;
-                return Err(A::Error::custom("too many contacts"));
+                return match self.overflow {
+                    Overflow::Ends => Err(A::Error::custom("too many contacts")),
+                    Overflow::IsSkipped => skip(map).map(|()| roster),
+                };
             }
             entries += 1;
             let entry = map.next_value()?;
@@ -217,6 +232,13 @@ impl<'de> Visitor<'de> for Entries<'_, '_> {
         }
         Ok(roster)
     }
+}
+
+/// Reads over a value whose key has been read, and the rest.
+fn skip<'de, A: MapAccess<'de>>(mut map: A) -> Result<(), A::Error> {
+    map.next_value::<IgnoredAny>()?;
+    while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+    Ok(())
 }
 
 fn contact<'de>(key: Cow<'de, str>, entry: Entry<'de>) -> Option<Contact<'de>> {

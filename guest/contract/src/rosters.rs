@@ -13,7 +13,7 @@ use serde::de::{
 };
 
 use crate::document::{self, Found, Text, Unreadable};
-use crate::roster::{self, Entries, ParsedRoster};
+use crate::roster::{self, Entries, Overflow, ParsedRoster};
 
 /// Why nothing is taken. Reach: the request.
 #[derive(Debug, thiserror::Error)]
@@ -125,6 +125,7 @@ impl<'de> Visitor<'de> for Rosters<'_> {
                 let entries = Entries {
                     own: None,
                     max_contacts: self.max_contacts,
+                    overflow: Overflow::Ends,
                     too_many: &mut too_many,
                 };
                 match map.next_value_seed(Roster(entries)) {
@@ -148,9 +149,9 @@ impl<'de> Visitor<'de> for Rosters<'_> {
 }
 
 /// One roster, or the kind of what is there instead.
-struct Roster<'f>(Entries<'static, 'f>);
+pub(crate) struct Roster<'o, 'f>(pub(crate) Entries<'o, 'f>);
 
-impl<'de> DeserializeSeed<'de> for Roster<'_> {
+impl<'de> DeserializeSeed<'de> for Roster<'_, '_> {
     type Value = Result<ParsedRoster<'de>, Found>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -158,7 +159,7 @@ impl<'de> DeserializeSeed<'de> for Roster<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Roster<'_> {
+impl<'de> Visitor<'de> for Roster<'_, '_> {
     type Value = Result<ParsedRoster<'de>, Found>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

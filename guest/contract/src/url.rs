@@ -150,6 +150,37 @@ pub struct RosterUrl {
     pub path_and_query: String,
 }
 
+impl RosterUrl {
+    /// Checks the URL at which many users are asked for, of at most 2,048 bytes
+    /// (`http_rosters_url`).
+    ///
+    /// # Errors
+    ///
+    /// As [`UrlTemplate::parse`], but that it must not contain `%s`.
+    pub fn fixed(url: &str) -> Result<Self, TemplateError> {
+        let placed = format!("{url}{PLACEHOLDER}");
+        let UrlTemplate {
+            scheme,
+            authority,
+            pieces,
+        } = match UrlTemplate::parse(&placed) {
+            // `http://host` alone: the path is `/`.
+            Err(TemplateError::PlaceholderInHost) if !url.contains('%') => {
+                UrlTemplate::parse(&format!("{url}/{PLACEHOLDER}"))?
+            }
+            parsed => parsed?,
+        };
+        match <[String; 2]>::try_from(pieces) {
+            Ok([path_and_query, _]) => Ok(Self {
+                scheme,
+                authority,
+                path_and_query,
+            }),
+            Err(_) => Err(TemplateError::Placeholder),
+        }
+    }
+}
+
 impl fmt::Display for RosterUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -180,7 +211,7 @@ pub enum UrlError {
     Username(#[from] UsernameError),
 }
 
-/// What is wrong with `http_roster_url`. Reach: the virtual host's configuration.
+/// What is wrong with `http_roster_url` or `http_rosters_url`. Reach: the virtual host's configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// More than 2,048 bytes.
@@ -210,6 +241,9 @@ pub enum TemplateError {
     /// Every user would get the same list.
     #[error("must contain %s, which stands for the username, in its path or query")]
     NoPlaceholder,
+    /// A URL for many users that has a username in it.
+    #[error("must not contain %s: it is asked for many users at once")]
+    Placeholder,
     /// `%%s` or `%4%s`: the username would become a part of the escape.
     #[error("has an incomplete % sequence right before %s")]
     BrokenEscape,

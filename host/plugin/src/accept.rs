@@ -35,6 +35,18 @@ pub(crate) fn fetched(
     }
 }
 
+/// The same for one of many users.
+pub(crate) fn listed(
+    list: Result<types::ContactList, types::FetchError>,
+    limits: &Limits,
+    reached: &dyn Fn(Limit),
+) -> Result<Fetched, FetchError> {
+    match list {
+        Ok(list) => contact_list(list, limits, reached),
+        Err(error) => Err(fetch_error(error)),
+    }
+}
+
 fn contact_list(
     list: types::ContactList,
     limits: &Limits,
@@ -103,7 +115,7 @@ fn group_set(mut groups: Vec<String>, limit: usize, reached: &dyn Fn(Limit)) -> 
     groups
 }
 
-fn fetch_error(error: types::FetchError) -> FetchError {
+pub(crate) fn fetch_error(error: types::FetchError) -> FetchError {
     match error {
         types::FetchError::NotFound => FetchError::NotFound,
         types::FetchError::Unavailable => FetchError::Unavailable,

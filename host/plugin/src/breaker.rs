@@ -68,6 +68,17 @@ impl Breakers {
         }
     }
 
+    /// Whether requests to `origin` pass without more ado.
+    pub(crate) fn is_closed(&self, origin: &Origin) -> bool {
+        let mut backends = self.backends.iter();
+        backends.all(|(known, breaker)| known != origin || breaker.is_closed())
+    }
+
+    /// Whether requests pass to all origins.
+    pub(crate) fn all_backends_are_closed(&self) -> bool {
+        self.backends.iter().all(|(_, breaker)| breaker.is_closed())
+    }
+
     /// Another generation serves: what the one before did is not held against
     /// it.
     pub(crate) fn renew(&self) {
@@ -225,6 +236,11 @@ impl Breaker {
         let transition = self.lock().circuit.reset(Instant::now());
         self.tell(transition, "");
         transition.is_some()
+    }
+
+    fn is_closed(&self) -> bool {
+        let glance = self.lock().circuit.glance(Instant::now());
+        glance.state == BreakerState::Closed
     }
 
     fn status(&self) -> BreakerStatus {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use muster_plugin_bindings::v0_1_batch::BatchingPre;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -23,7 +24,7 @@ use crate::outbound::Outbound;
 use crate::roster::{FetchError, Fetched, PluginFault};
 use crate::settings::{Limits, Settings};
 use crate::solo;
-use crate::store::Purpose;
+use crate::store::{Purpose, StoreState};
 use crate::swap::BuildStatus;
 use crate::telemetry::Meter;
 use crate::worker::Workers;
@@ -40,6 +41,8 @@ const GRACE: Duration = Duration::from_millis(20);
 pub(crate) struct Build {
     pub(crate) status: BuildStatus,
     pub(crate) pre: Pre,
+    /// Its export for many users, if it has one.
+    pub(crate) batch: Option<BatchingPre<StoreState>>,
 }
 
 /// One version of a plugin.

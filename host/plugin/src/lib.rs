@@ -34,6 +34,7 @@ mod kind;
 mod limit;
 mod linker;
 mod load;
+mod many;
 mod metric;
 #[doc(hidden)]
 pub mod native;
@@ -67,6 +68,7 @@ pub use kind::{Kind, summary_of};
 pub use limit::Limit;
 pub use linker::Stubs;
 pub use load::Load;
+pub use many::{Many, ManyError};
 pub use metric::{LATENCY_BUCKETS, Metric, MetricKind};
 pub use outbound::{Resolve, Resolving, SystemResolver};
 pub use plugin::Plugin;

@@ -41,6 +41,8 @@ pub enum Limit {
     ConnectTimeout,
     /// A request had to wait for others to end.
     ConcurrentRequests,
+    /// A request was not made once more after a failure, since too many were.
+    RetryShare,
     /// A request had too large a body.
     RequestBytes,
     /// A response had too large a body.
@@ -55,7 +57,7 @@ pub enum Limit {
 
 impl Limit {
     /// Every limit, in the order of the declaration.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::ComponentBytes,
         Self::MemoryBytes,
         Self::TableElements,
@@ -73,6 +75,7 @@ impl Limit {
         Self::RequestTimeout,
         Self::ConnectTimeout,
         Self::ConcurrentRequests,
+        Self::RetryShare,
         Self::RequestBytes,
         Self::ResponseBytes,
         Self::HeaderBytes,
@@ -101,6 +104,7 @@ impl Limit {
             Self::RequestTimeout => "limits.backend.request_timeout",
             Self::ConnectTimeout => "limits.backend.connect_timeout",
             Self::ConcurrentRequests => "limits.backend.concurrent_requests",
+            Self::RetryShare => "limits.backend.retry_share",
             Self::RequestBytes => "limits.backend.request_bytes",
             Self::ResponseBytes => "limits.backend.response_bytes",
             Self::HeaderBytes => "limits.backend.header_bytes",
@@ -112,7 +116,10 @@ impl Limit {
     /// Whether it is reached in the course of things, and nobody has to hear
     /// of it.
     pub(crate) const fn is_ordinary(self) -> bool {
-        matches!(self, Self::RetryCalls | Self::ConcurrentRequests)
+        matches!(
+            self,
+            Self::RetryCalls | Self::ConcurrentRequests | Self::RetryShare
+        )
     }
 }
 

@@ -99,7 +99,9 @@ impl Native {
         if let Some(known) = known {
             headers.insert(header::IF_NONE_MATCH, known);
         }
-        let response = self.outbound.send(request).await.map_err(unavailable)?;
+        let bytes = self.outbound.response_bytes();
+        let sent = self.outbound.send(request, bytes).await;
+        let response = sent.map_err(unavailable)?;
         match response.status() {
             StatusCode::OK => {}
             StatusCode::NOT_MODIFIED => return Ok(types::Fetched::Unchanged),

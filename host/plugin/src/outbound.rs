@@ -5,15 +5,18 @@
 //! from its admitted parts, given the origin's `Authorization`, and sent over a
 //! pooled connection that [`connect`] has dialled. A redirect is an answer like
 //! any other, unless the operator has it followed: then each hop is a request
-//! like the first. Everything is bounded: time in all, headers, bytes, requests
-//! at once.
+//! like the first. An app that has asked for it is left alone for a while
+//! ([`rest`]), and a request that failed in vain is made once more ([`again`]).
+//! Everything is bounded: time in all, headers, bytes, requests at once.
 
+mod again;
 mod asking;
 mod connect;
 mod failure;
 mod gate;
 mod resolve;
 mod response;
+mod rest;
 mod route;
 mod stream;
 mod tls;
@@ -30,15 +33,18 @@ use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::capture_connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant as Deadline;
 use tracing::Span;
 use wasmtime_wasi_http::{Error, WasiBody};
 
+use self::again::{Budget, Reason};
 pub(crate) use self::asking::Asking;
 use self::failure::Failed;
 use self::gate::rebuilt_headers;
 pub(crate) use self::gate::{Gate, forbidden_headers};
 pub use self::resolve::{Resolve, Resolving, SystemResolver};
 use self::response::{CappedBody, Kept};
+use self::rest::Rests;
 use self::route::Route;
 use crate::breaker::{Breakers, Pass};
 use crate::egress::{Admitted, Denial, EgressPolicy, Origin, redirect};
@@ -60,6 +66,8 @@ pub(crate) struct Outbound {
     slots: Arc<Semaphore>,
     limits: Arc<Limits>,
     breakers: Arc<Breakers>,
+    rests: Rests,
+    retries: Budget,
     meter: Meter,
 }
 
@@ -87,6 +95,8 @@ impl Outbound {
             route: ArcSwap::from_pointee(route),
             resolver,
             slots: Arc::new(Semaphore::new(limits.concurrent_requests)),
+            rests: Rests::new(limits.longest_rest),
+            retries: Budget::new(limits.retry_share),
             limits,
             breakers,
             meter,
@@ -109,69 +119,81 @@ impl Outbound {
         self.limits.concurrent_requests.saturating_sub(free)
     }
 
-    /// Sends one request of the guest. What comes of it is recorded in the span
-    /// that the caller is in.
+    /// What an answer may have, in bytes, unless it is one for many users.
+    pub(crate) fn response_bytes(&self) -> usize {
+        self.limits.response_bytes
+    }
+
+    /// Whether requests are held back: an origin rests, or its breaker is not
+    /// closed.
+    pub(crate) fn holds_back(&self) -> bool {
+        self.rests.any() || !self.breakers.all_backends_are_closed()
+    }
+
+    /// The app is back: it need not be left alone any longer.
+    pub(crate) fn app_is_back(&self) {
+        self.rests.end();
+    }
+
+    /// Sends one request of the guest, whose answer may have so many bytes.
+    /// What comes of it is recorded in the span that the caller is in.
     pub(crate) async fn send(
         &self,
         request: Request<WasiBody>,
+        response_bytes: usize,
     ) -> Result<Response<WasiBody>, Error> {
         let started = Instant::now();
-        let deadline = tokio::time::Instant::now() + self.limits.request;
-        let answer = tokio::time::timeout_at(deadline, self.exchange(request, deadline))
+        let deadline = Deadline::now() + self.limits.request;
+        let mut sending = Sending {
+            outbound: self,
+            response_bytes,
+            deadline,
+            attempts: 0,
+        };
+        let answer = tokio::time::timeout_at(deadline, sending.send(request))
             .await
             .unwrap_or(Err(Error::HttpResponseTimeout));
         if matches!(answer, Err(Error::HttpResponseTimeout)) {
             self.meter.limit(Limit::RequestTimeout);
         }
-        let outcome = failure::outcome(answer.as_ref().map(|(response, _)| response.status()));
-        self.meter.request(outcome, started.elapsed());
-        if answer.is_err() {
-            Span::current()
-                .record("outcome", outcome)
-                .record("failed", true);
+        let outcome = failure::outcome(answer.as_ref().map(Response::status));
+        if sending.attempts == 0 {
+            self.meter.request(outcome, started.elapsed());
         }
-        let (response, kept) = answer?;
-        tracing::debug!(status = response.status().as_u16(), "the app answered");
-        Span::current().record("status", response.status().as_u16());
-        let limit = self.limits.response_bytes;
-        let (parts, body) = response.into_parts();
-        let short = parts.status == StatusCode::OK
-            && body.size_hint().upper().is_some_and(|n| n <= SHORT_BYTES);
-        let body = CappedBody::new(body, limit, deadline, kept);
-        if !short {
-            return Ok(Response::from_parts(parts, body.boxed_unsync()));
+        match &answer {
+            Ok(response) => {
+                Span::current().record("status", response.status().as_u16());
+            }
+            Err(_) => {
+                Span::current()
+                    .record("outcome", outcome)
+                    .record("failed", true);
+            }
         }
-        let whole = Full::new(body.collect().await?.to_bytes());
-        let whole = whole.map_err(|never| match never {});
-        Ok(Response::from_parts(parts, whole.boxed_unsync()))
+        answer
     }
 
     async fn exchange(
         &self,
-        request: Request<WasiBody>,
-        deadline: tokio::time::Instant,
-    ) -> Result<(Response<Incoming>, Kept), Error> {
-        // One policy from the first hop to the last.
-        let route = self.route.load_full();
-        let admitted = route.policy.admit(request.method(), request.uri());
-        let mut admitted = admitted.map_err(|denial| self.deny(denial))?;
-        let slot = self.slot().await?;
-        let template = self.template(request).await?;
+        route: &Route,
+        template: &Template,
+        first: &Admitted<'_>,
+        deadline: Deadline,
+    ) -> Result<Head, Error> {
+        let mut admitted = first.clone();
         let mut hops = 0;
         loop {
-            let request = self.request(&template, &admitted)?;
+            let request = self.request(template, &admitted)?;
             let asked = request.uri().clone();
             let origin = &admitted.allowed.origin;
-            let (response, pass) = self.ask(&route, origin, request, deadline).await?;
+            let (response, pass) = self.ask(route, origin, request, deadline).await?;
             let (method, status) = (&template.method, response.status());
             let next = match hops < admitted.allowed.redirects {
                 true => redirect::target(method, &asked, status, response.headers()),
                 false => None,
             };
             let Some(next) = next else {
-                let meter = self.meter.clone();
-                let _slot = slot;
-                return Ok((response, Kept { meter, _slot, pass }));
+                return Ok((response, pass));
             };
             if let Some(pass) = pass {
                 pass.success();
@@ -182,6 +204,25 @@ impl Outbound {
                 .map_err(|denial| self.deny(denial))?;
             hops += 1;
             self.meter.redirect();
+        }
+    }
+
+    /// Waits until the origin has rested, if there is time for it.
+    async fn rested(&self, origin: &Origin, deadline: Deadline) -> Result<(), Error> {
+        let Some(left) = self.rests.left(origin) else {
+            return Ok(());
+        };
+        let time = deadline.saturating_duration_since(Deadline::now());
+        match rest::wait(left, time, lot()) {
+            Some(wait) => {
+                self.meter.rested("waited");
+                tokio::time::sleep(wait).await;
+                Ok(())
+            }
+            None => {
+                self.meter.rested("refused");
+                Err(Error::ConnectionRefused)
+            }
         }
     }
 
@@ -250,8 +291,13 @@ impl Outbound {
         route: &Route,
         origin: &Origin,
         mut request: Request<Full<Bytes>>,
-        deadline: tokio::time::Instant,
+        deadline: Deadline,
     ) -> Result<Head, Error> {
+        if self.rests.left(origin).is_some() {
+            // Since this request began, or for a hop of a redirect.
+            self.meter.rested("refused");
+            return Err(Error::ConnectionRefused);
+        }
         let pass = self.breakers.backend(origin);
         let pass = pass.map_err(|_| Error::ConnectionRefused)?;
         let mut asked = Asked::new(&mut request);
@@ -266,6 +312,15 @@ impl Outbound {
         };
         let pass = verdict::of_head(pass, &answer);
         let response = answer?;
+        let rest = self
+            .rests
+            .hear(origin, response.status(), response.headers());
+        if let Some(rest) = rest
+            && self.meter.rest()
+        {
+            let (vhost, status) = (self.meter.vhost(), response.status().as_u16());
+            tracing::warn!(vhost, %origin, status, ?rest, "the app asks to be left alone for a while; told once a minute");
+        }
         if header_bytes(response.headers()) > self.limits.response_header_bytes {
             self.meter.limit(Limit::HeaderBytes);
             return Err(Error::HttpResponseHeaderSectionSize(None));
@@ -299,6 +354,95 @@ impl Outbound {
             Failed::Other(error) => error,
         }
     }
+}
+
+/// One request of the guest on its way, with a second try if the first was in
+/// vain.
+struct Sending<'a> {
+    outbound: &'a Outbound,
+    response_bytes: usize,
+    deadline: Deadline,
+    attempts: u32,
+}
+
+impl Sending<'_> {
+    async fn send(&mut self, request: Request<WasiBody>) -> Result<Response<WasiBody>, Error> {
+        let outbound = self.outbound;
+        // One policy from the first hop of the first try to the last.
+        let route = outbound.route.load_full();
+        let admitted = route.policy.admit(request.method(), request.uri());
+        let admitted = admitted.map_err(|denial| outbound.deny(denial))?;
+        let origin = &admitted.allowed.origin;
+        outbound.rested(origin, self.deadline).await?;
+        let slot = Arc::new(outbound.slot().await?);
+        let template = outbound.template(request).await?;
+        outbound.retries.request();
+        let first = self.attempt(&route, &template, &admitted, &slot).await;
+        let reason = match &first {
+            Ok(answer) => Reason::of_head(&template.method, answer.status(), answer.headers()),
+            Err(error) => Reason::of_error(&template.method, error),
+        };
+        let admits = outbound.breakers.is_closed(origin) && outbound.rests.left(origin).is_none();
+        match reason.filter(|_| admits) {
+            Some(reason) => {
+                let time = self.deadline.saturating_duration_since(Deadline::now());
+                let Some(pause) = again::pause(time, lot()) else {
+                    return first;
+                };
+                if !outbound.retries.take() {
+                    outbound.meter.limit(Limit::RetryShare);
+                    return first;
+                }
+                drop(first);
+                tokio::time::sleep(pause).await;
+                outbound.meter.request_retried(reason.label());
+                self.attempt(&route, &template, &admitted, &slot).await
+            }
+            None => first,
+        }
+    }
+
+    /// A try. A short answer is read whole, so that one that breaks off is a
+    /// failure here.
+    async fn attempt(
+        &mut self,
+        route: &Route,
+        template: &Template,
+        admitted: &Admitted<'_>,
+        slot: &Arc<OwnedSemaphorePermit>,
+    ) -> Result<Response<WasiBody>, Error> {
+        let started = Instant::now();
+        self.attempts += 1;
+        let Outbound { meter, .. } = self.outbound;
+        let exchange = self
+            .outbound
+            .exchange(route, template, admitted, self.deadline);
+        let head = exchange.await;
+        let outcome = failure::outcome(head.as_ref().map(|(response, _)| response.status()));
+        meter.request(outcome, started.elapsed());
+        let (response, pass) = head?;
+        tracing::debug!(status = response.status().as_u16(), "the app answered");
+        let kept = Kept {
+            meter: meter.clone(),
+            _slot: Arc::clone(slot),
+            pass,
+        };
+        let (parts, body) = response.into_parts();
+        let short = parts.status == StatusCode::OK
+            && body.size_hint().upper().is_some_and(|n| n <= SHORT_BYTES);
+        let body = CappedBody::new(body, self.response_bytes, self.deadline, kept);
+        if !short {
+            return Ok(Response::from_parts(parts, body.boxed_unsync()));
+        }
+        let whole = Full::new(body.collect().await?.to_bytes());
+        let whole = whole.map_err(|never| match never {});
+        Ok(Response::from_parts(parts, whole.boxed_unsync()))
+    }
+}
+
+/// A number by lot, so that not all do the same at the same time.
+fn lot() -> u32 {
+    getrandom::u32().unwrap_or(u32::MAX / 2)
 }
 
 /// A request that waits for its response. If it is given up, its connection is

@@ -18,6 +18,7 @@ use crate::generation::{Call, Generation, Surroundings};
 use crate::inspect::Digest;
 use crate::limit::Limit;
 use crate::load::Load;
+use crate::many::{self, Many, ManyError};
 use crate::refresh::Refresher;
 use crate::roster::{FetchError, Fetched, HandleError, PluginFault};
 use crate::settings::Settings;
@@ -205,6 +206,35 @@ impl Plugin {
         result
     }
 
+    /// The contacts of each of `usernames`, from the app in one request, in
+    /// their order. Answers within [`crate::Limits::call`], or a moment later.
+    ///
+    /// # Errors
+    /// [`ManyError`]; nothing of any of these rosters may change then.
+    pub async fn fetch_many(&self, usernames: &[String]) -> Result<Many, ManyError> {
+        let started = Instant::now();
+        let deadline = started + self.surroundings.limits.call;
+        let span = tracing::debug_span!("call", op = "fetch_many", generation = self.number());
+        let pass = self.surroundings.breakers.fetch();
+        let result = match pass {
+            Ok(pass) => {
+                let generation = self.line.current();
+                let Generation { shared, build, .. } = &*generation;
+                let call = many::fetch_many(shared, build, usernames, deadline);
+                let result = call.instrument(span).await;
+                judge(pass, many_fault(&result));
+                result
+            }
+            Err(_) => Err(FetchError::Plugin(PluginFault::CircuitOpen).into()),
+        };
+        let meter = &self.surroundings.meter;
+        if matches!(result, Err(ManyError::Fetch(FetchError::Timeout))) {
+            meter.limit(Limit::Timeout);
+        }
+        meter.call("fetch_many", many_label(&result), started.elapsed());
+        result
+    }
+
     /// Hands an HTTP request to the plugin, in a store of its own. The path
     /// and the query of the URI count; its scheme and authority are what the
     /// plugin sees as its own address. `refresher` answers what this one
@@ -264,9 +294,17 @@ impl Plugin {
         self.surroundings.breakers.status()
     }
 
+    /// Whether requests to the app are held back now: it has asked for a pause,
+    /// or a breaker is not closed. What fails then says nothing of its load.
+    #[must_use]
+    pub fn holds_back(&self) -> bool {
+        self.surroundings.outbound.holds_back()
+    }
+
     /// The app says that it is back, or its operator does: requests to it are
     /// tried again at once. Returns how many breakers were not closed.
     pub fn app_is_back(&self) -> usize {
+        self.surroundings.outbound.app_is_back();
         self.surroundings.breakers.app_is_back()
     }
 
@@ -334,6 +372,14 @@ fn fetch_fault(result: &Result<Fetched, FetchError>) -> Option<PluginFault> {
     }
 }
 
+/// The same for many users.
+fn many_fault(result: &Result<Many, ManyError>) -> Option<PluginFault> {
+    match result {
+        Err(ManyError::Fetch(FetchError::Plugin(fault))) => Some(*fault),
+        _ => None,
+    }
+}
+
 /// The fault of the plugin, or of the host, that a request ended with.
 fn handle_fault(result: &Result<Response<Bytes>, HandleError>) -> Option<PluginFault> {
     match result {
@@ -349,14 +395,28 @@ pub(crate) fn fetch_label(result: &Result<Fetched, FetchError>) -> &'static str 
     match result {
         Ok(Fetched::Roster { .. }) => "roster",
         Ok(Fetched::Unchanged) => "unchanged",
-        Err(FetchError::NotFound) => "not_found",
-        Err(FetchError::Unavailable) => "unavailable",
-        Err(FetchError::Timeout) => "timeout",
-        Err(FetchError::Status(_)) => "status",
-        Err(FetchError::Malformed(_)) => "malformed",
-        Err(FetchError::TooLarge) => "too_large",
-        Err(FetchError::Denied) => "denied",
-        Err(FetchError::Plugin(fault)) => fault.label(),
+        Err(error) => fetch_error_label(error),
+    }
+}
+
+fn fetch_error_label(error: &FetchError) -> &'static str {
+    match error {
+        FetchError::NotFound => "not_found",
+        FetchError::Unavailable => "unavailable",
+        FetchError::Timeout => "timeout",
+        FetchError::Status(_) => "status",
+        FetchError::Malformed(_) => "malformed",
+        FetchError::TooLarge => "too_large",
+        FetchError::Denied => "denied",
+        FetchError::Plugin(fault) => fault.label(),
+    }
+}
+
+fn many_label(result: &Result<Many, ManyError>) -> &'static str {
+    match result {
+        Ok(_) => "rosters",
+        Err(ManyError::Unsupported) => "unsupported",
+        Err(ManyError::Fetch(error)) => fetch_error_label(error),
     }
 }
 

@@ -70,6 +70,12 @@ pub struct Limits {
     pub connect: Duration,
     /// Requests to the app at once, and connections kept. Default 256.
     pub concurrent_requests: usize,
+    /// How long an origin is left alone at most when it says `Retry-After`.
+    /// Default 60 s.
+    pub longest_rest: Duration,
+    /// Requests that may be made once more after a failure, of 100. Default 20;
+    /// 0 for none.
+    pub retry_share: usize,
     /// Wall time of one `handle`, refreshes included. Default 60 s.
     pub handle_call: Duration,
     /// Worker stores for `fetch`. Default: one for each core.
@@ -92,6 +98,8 @@ pub struct Limits {
     pub refresh_usernames: usize,
     /// Body of a response from the app, and of one to it. Default 4 MiB.
     pub response_bytes: usize,
+    /// Body of a response about many users. Default 8 MiB.
+    pub batch_bytes: usize,
     /// Headers of a response, names and values together. Default 64 KiB.
     pub response_header_bytes: usize,
     /// Body of a request to the app. Default 1 MiB.
@@ -149,6 +157,8 @@ impl Default for Limits {
             request: Duration::from_millis(4_500),
             connect: Duration::from_secs(3),
             concurrent_requests: 256,
+            longest_rest: Duration::from_secs(60),
+            retry_share: 20,
             handle_call: Duration::from_secs(60),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             concurrent_calls: 64,
@@ -159,6 +169,7 @@ impl Default for Limits {
             handle_calls: 32,
             refresh_usernames: 10_000,
             response_bytes: 4 << 20,
+            batch_bytes: 8 << 20,
             response_header_bytes: 64 << 10,
             request_bytes: 1 << 20,
             http2_stream_bytes: 256 << 10,

@@ -27,6 +27,8 @@ use crate::worker::Ticket;
 /// itself for ever, so only `handle` may.
 pub(crate) enum Purpose {
     Fetch,
+    /// For many users at once.
+    Batch,
     /// With the one who answers what the request asks of the host.
     Handle(Arc<dyn Refresher>),
     /// A first call that must not leave the process.
@@ -38,6 +40,7 @@ impl Purpose {
     pub(crate) fn label(&self) -> &'static str {
         match self {
             Purpose::Fetch => "fetch",
+            Purpose::Batch => "batch",
             Purpose::Handle(_) => "handle",
             Purpose::DryRun => "self_test",
         }
@@ -76,13 +79,16 @@ pub(crate) fn new(shared: &Shared, purpose: Purpose) -> (Store<StoreState>, Arc<
         wasi: wasi(shared),
         http,
         gate: match purpose {
-            Purpose::Fetch | Purpose::Handle(_) => Gate::new(Arc::clone(&shared.outbound)),
+            Purpose::Fetch | Purpose::Handle(_) => {
+                Gate::new(Arc::clone(&shared.outbound), limits.response_bytes)
+            }
+            Purpose::Batch => Gate::new(Arc::clone(&shared.outbound), limits.batch_bytes),
             Purpose::DryRun => Gate::shut(),
         },
         table,
         config: Arc::clone(&shared.config),
         refresher: match purpose {
-            Purpose::Fetch | Purpose::DryRun => None,
+            Purpose::Fetch | Purpose::Batch | Purpose::DryRun => None,
             Purpose::Handle(refresher) => Some(refresher),
         },
         limits: Arc::clone(limits),

@@ -31,6 +31,9 @@ const EGRESS_DENIED: &str = "muster_egress_denied_total";
 const EGRESS_CONNECTIONS: &str = "muster_egress_connections_total";
 const EGRESS_CONNECT_FAILURES: &str = "muster_egress_connect_failures_total";
 const EGRESS_REDIRECTS: &str = "muster_egress_redirects_total";
+const EGRESS_RESTS: &str = "muster_egress_rests_total";
+const EGRESS_RESTED: &str = "muster_egress_rested_total";
+const EGRESS_RETRIES: &str = "muster_egress_retries_total";
 const EGRESS_RENEWALS: &str = "muster_egress_renewals_total";
 const LIMITS: &str = "muster_plugin_limit_reached_total";
 const BREAKER_STATE: &str = "muster_breaker_state";
@@ -110,6 +113,21 @@ pub const EGRESS_METRICS: &[Metric] = &[
     .by(&["vhost", "reason"]),
     Metric::counter(EGRESS_REDIRECTS, "Redirects of apps that were followed").by(&["vhost"]),
     Metric::counter(
+        EGRESS_RESTS,
+        "Answers of apps that asked to be left alone for a while (Retry-After)",
+    )
+    .by(&["vhost"]),
+    Metric::counter(
+        EGRESS_RESTED,
+        "Requests that came while the app was left alone, by what became of them: waited, refused",
+    )
+    .by(&["vhost", "outcome"]),
+    Metric::counter(
+        EGRESS_RETRIES,
+        "Requests to apps that were made once more after a failure, by reason",
+    )
+    .by(&["vhost", "reason"]),
+    Metric::counter(
         EGRESS_RENEWALS,
         "Changes of secrets and certificates towards apps that were taken",
     )
@@ -143,6 +161,7 @@ struct Counted {
     denial: Rarely,
     connect: Rarely,
     in_use: Arc<InUse>,
+    rest: Rarely,
 }
 
 impl Meter {
@@ -153,6 +172,7 @@ impl Meter {
             denial: Rarely::default(),
             connect: Rarely::default(),
             in_use: Arc::default(),
+            rest: Rarely::default(),
         }))
     }
 
@@ -223,6 +243,22 @@ impl Meter {
     pub(crate) fn connect_failed(&self, reason: &'static str) -> bool {
         counter!(EGRESS_CONNECT_FAILURES, "vhost" => self.label(), "reason" => reason).increment(1);
         self.0.connect.is_due()
+    }
+
+    /// An app asks to be left alone; whether to tell it in the log.
+    pub(crate) fn rest(&self) -> bool {
+        counter!(EGRESS_RESTS, "vhost" => self.label()).increment(1);
+        self.0.rest.is_due()
+    }
+
+    /// A request came meanwhile.
+    pub(crate) fn rested(&self, outcome: &'static str) {
+        counter!(EGRESS_RESTED, "vhost" => self.label(), "outcome" => outcome).increment(1);
+    }
+
+    /// A request is made once more.
+    pub(crate) fn request_retried(&self, reason: &'static str) {
+        counter!(EGRESS_RETRIES, "vhost" => self.label(), "reason" => reason).increment(1);
     }
 
     pub(crate) fn redirect(&self) {

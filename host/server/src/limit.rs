@@ -32,6 +32,7 @@ pub(crate) enum Limit {
     HttpNames,
     BoshBodyBytes,
     RefreshConcurrency,
+    RefreshWaitingFetches,
     RefreshRequests,
     RefreshWaiting,
     RefreshWaitTimeout,
@@ -54,7 +55,7 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 
 impl Limit {
     /// Every limit, in the order of the declaration.
-    pub(crate) const ALL: [Limit; 33] = [
+    pub(crate) const ALL: [Limit; 34] = [
         Limit::XmppConnections,
         Limit::XmppConnectionsPerAddress,
         Limit::XmppConnectsPerMinute,
@@ -73,6 +74,7 @@ impl Limit {
         Limit::HttpNames,
         Limit::BoshBodyBytes,
         Limit::RefreshConcurrency,
+        Limit::RefreshWaitingFetches,
         Limit::RefreshRequests,
         Limit::RefreshWaiting,
         Limit::RefreshWaitTimeout,
@@ -111,6 +113,7 @@ impl Limit {
             Limit::HttpNames => "limits.http.names",
             Limit::BoshBodyBytes => "limits.bosh.body_bytes",
             Limit::RefreshConcurrency => "limits.refresh.concurrency",
+            Limit::RefreshWaitingFetches => "limits.refresh.waiting_fetches",
             Limit::RefreshRequests => "limits.refresh.requests",
             Limit::RefreshWaiting => "limits.refresh.waiting",
             Limit::RefreshWaitTimeout => "limits.refresh.wait_timeout",

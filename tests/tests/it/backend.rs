@@ -158,7 +158,7 @@ async fn a_login_survives_a_failing_app() {
     let app = Arc::new(App::start().await);
     let setup = Setup::for_app(&app)
         .roster_keys("on_backend_failure = \"reject\"")
-        .with("[limits.backend]\ntimeout = \"500ms\"");
+        .with("[limits.backend]\ntimeout = \"500ms\"\nbreaker.failures = 1000000");
     let stage = Stage::around(app, &setup).await;
     let mut witness = stage.bound("witness").await;
     for (n, (fault, answer)) in faults(&elsewhere).into_iter().enumerate() {

@@ -64,6 +64,7 @@ mod services;
 mod slow_callers;
 mod stale;
 mod stamping;
+mod storm;
 mod stream;
 mod tidy;
 mod tls;

@@ -155,3 +155,30 @@ proptest! {
         let _ = roster_url(&template, &username);
     }
 }
+
+#[test]
+fn the_url_for_many_has_no_username_in_it() {
+    let url = |text: &str| RosterUrl::fixed(text).map(|url| url.to_string());
+    for (text, expected) in [
+        ("http://app.test/contacts", "http://app.test/contacts"),
+        (
+            "https://app.test:8443/a/b?c=d%20e",
+            "https://app.test:8443/a/b?c=d%20e",
+        ),
+        ("http://app.test", "http://app.test/"),
+        ("http://app.test?many", "http://app.test/?many"),
+    ] {
+        assert_eq!(url(text), Ok(expected.to_owned()), "{text}");
+    }
+    for (text, expected) in [
+        ("http://app.test/contacts/%s", TemplateError::Placeholder),
+        ("ftp://app.test/", TemplateError::Scheme),
+        ("http://a@app.test/", TemplateError::Userinfo),
+        ("http://app.test/#x", TemplateError::Fragment),
+        ("http://app.test/a b", TemplateError::IllegalCharacter),
+        ("http:///a", TemplateError::NoHost),
+        ("http://%s/", TemplateError::PlaceholderInHost),
+    ] {
+        assert_eq!(url(text), Err(expected), "{text}");
+    }
+}

@@ -34,3 +34,21 @@ pub mod spin {
         require_store_data_send: true,
     });
 }
+
+/// The optional export `muster:roster/batch` of version 0.1, with the types of
+/// [`v0_1`]: a plugin need not have it.
+pub mod v0_1_batch {
+    wasmtime::component::bindgen!({
+        path: "../../../wit",
+        inline: "
+            package muster:host;
+            world batching {
+                export muster:roster/batch@0.1.0;
+            }
+        ",
+        world: "muster:host/batching",
+        exports: { default: async | store },
+        with: { "muster:roster/types": super::v0_1::muster::roster::types },
+        require_store_data_send: true,
+    });
+}

@@ -49,14 +49,17 @@ pub(crate) struct Gate {
     /// `None` if no request may leave.
     outbound: Option<Arc<Outbound>>,
     askers: Askers,
+    /// Bytes that an answer may have.
+    response_bytes: usize,
     used: bool,
 }
 
 impl Gate {
-    pub(crate) fn new(outbound: Arc<Outbound>) -> Self {
+    pub(crate) fn new(outbound: Arc<Outbound>, response_bytes: usize) -> Self {
         Self {
             outbound: Some(outbound),
             askers: Askers::default(),
+            response_bytes,
             used: false,
         }
     }
@@ -66,6 +69,7 @@ impl Gate {
         Self {
             outbound: None,
             askers: Askers::default(),
+            response_bytes: 0,
             used: false,
         }
     }
@@ -142,9 +146,10 @@ impl WasiHttpHooks for Gate {
         self.used = true;
         let outbound = self.outbound.clone();
         let span = self.span(&request);
+        let response_bytes = self.response_bytes;
         let sent = async move {
             let outbound = outbound.ok_or(Error::HttpRequestDenied)?;
-            let response = outbound.send(request).await?;
+            let response = outbound.send(request, response_bytes).await?;
             Ok((response, Box::new(std::future::ready(Ok(()))) as Finished))
         };
         Box::new(sent.instrument(span))

@@ -2,6 +2,7 @@
 
 use std::future::Future as _;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -28,8 +29,8 @@ pub(crate) struct CappedBody {
 /// What a request holds on to until its body has been read.
 pub(crate) struct Kept {
     pub(crate) meter: Meter,
-    /// Its place among the requests at once.
-    pub(crate) _slot: OwnedSemaphorePermit,
+    /// Its place among the requests at once, whichever try it is.
+    pub(crate) _slot: Arc<OwnedSemaphorePermit>,
     /// Until it is known whether the body comes.
     pub(crate) pass: Option<Pass>,
 }

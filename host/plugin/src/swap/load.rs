@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use muster_plugin_bindings::v0_1_batch::BatchingPre;
 use wasmtime::component::{Component, InstancePre};
 
 use super::self_test::{self, Occasion};
@@ -18,6 +19,8 @@ use crate::inspect::inspect;
 use crate::kind::{Kind, Pre};
 use crate::limit::Limit;
 use crate::linker::{self, Stubs};
+use crate::many;
+use crate::store::StoreState;
 
 /// All steps but the swap itself.
 pub(crate) async fn build(
@@ -39,8 +42,8 @@ pub(crate) async fn build(
     let compiling = compilation.component(&engine, candidate, &surroundings.limits);
     let component = compiling.await?;
     let kind = status.kind.clone();
-    let pre = blocking(move || link(&engine, stubs, &kind, &component)).await?;
-    let build = Arc::new(Build { status, pre });
+    let (pre, batch) = blocking(move || link(&engine, stubs, &kind, &component)).await?;
+    let build = Arc::new(Build { status, pre, batch });
     self_test::run(&surroundings.around(&build), verification, occasion).await?;
     Ok(build)
 }
@@ -78,12 +81,14 @@ fn link(
     stubs: Stubs,
     kind: &Kind,
     component: &Component,
-) -> Result<Pre, LoadError> {
+) -> Result<(Pre, Option<BatchingPre<StoreState>>), LoadError> {
     let linker = linker::build(engine, stubs).map_err(LoadError::MismatchedImport)?;
     let pre: InstancePre<_> = linker
         .instantiate_pre(component)
         .map_err(LoadError::MismatchedImport)?;
-    Pre::new(kind, pre).map_err(LoadError::MismatchedExport)
+    let batch = many::pre(kind, &pre);
+    let pre = Pre::new(kind, pre).map_err(LoadError::MismatchedExport)?;
+    Ok((pre, batch))
 }
 
 /// Runs what takes CPU time away from the executor.

@@ -19,6 +19,7 @@ pub(crate) struct Backend {
 struct State {
     connections: AtomicUsize,
     heads: Mutex<Vec<String>>,
+    bodies: Mutex<Vec<String>>,
     /// One permit for each answer to `/slow` that may go.
     slow: Semaphore,
     /// One permit for each request that has come.
@@ -32,6 +33,7 @@ impl Backend {
         let state = Arc::new(State {
             connections: AtomicUsize::new(0),
             heads: Mutex::new(Vec::new()),
+            bodies: Mutex::new(Vec::new()),
             slow: Semaphore::new(0),
             came: Semaphore::new(0),
         });
@@ -54,6 +56,20 @@ impl Backend {
         self.state.heads.lock().unwrap().clone()
     }
 
+    /// The bodies of all requests so far.
+    pub(crate) fn bodies(&self) -> Vec<String> {
+        self.state.bodies.lock().unwrap().clone()
+    }
+
+    /// How often something was asked for under this name.
+    pub(crate) fn count(&self, name: &str) -> usize {
+        let path = format!("/{name} ");
+        self.heads()
+            .iter()
+            .filter(|head| head.contains(&path))
+            .count()
+    }
+
     /// Lets so many of the requests for `/slow` be answered.
     pub(crate) fn release(&self, answers: usize) {
         self.state.slow.add_permits(answers);
@@ -65,12 +81,25 @@ impl Backend {
     }
 }
 
+impl State {
+    /// Whether nothing was asked for under this name before.
+    fn is_first(&self, name: &str) -> bool {
+        let heads = self.heads.lock().unwrap();
+        let path = format!("/{name} ");
+        heads.iter().filter(|head| head.contains(&path)).count() == 1
+    }
+}
+
 async fn serve(mut stream: TcpStream, state: Arc<State>) {
     let _ = stream.set_nodelay(true);
     while let Some(head) = read_head(&mut stream).await {
         state.heads.lock().unwrap().push(head.to_ascii_lowercase());
         state.came.add_permits(1);
         let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+        let Some(body) = read_body(&mut stream, &head).await else {
+            return;
+        };
+        state.bodies.lock().unwrap().push(body);
         if answer(&mut stream, &state, &path, &head).await.is_none() {
             return;
         }
@@ -85,6 +114,15 @@ async fn read_head(stream: &mut TcpStream) -> Option<String> {
     String::from_utf8(head).ok()
 }
 
+async fn read_body(stream: &mut TcpStream, head: &str) -> Option<String> {
+    let head = head.to_ascii_lowercase();
+    let length = head.split("\r\ncontent-length: ").nth(1);
+    let length = length.and_then(|rest| rest.split("\r\n").next()?.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    stream.read_exact(&mut body).await.ok()?;
+    String::from_utf8(body).ok()
+}
+
 /// `None` closes the connection.
 async fn answer(stream: &mut TcpStream, state: &State, path: &str, head: &str) -> Option<()> {
     let roster = r#"{"marie@example.test":{"name":"Marie","groups":["Friends"]}}"#;
@@ -92,6 +130,24 @@ async fn answer(stream: &mut TcpStream, state: &State, path: &str, head: &str) -
     let reply = match name {
         "missing" => reply("404 Not Found", "", ""),
         "gone" => reply("410 Gone", "", ""),
+        "for-all" => {
+            let body = r#"{"john":{"marie@example.test":{}},"empty":{},"now":null,"odd":[]}"#;
+            reply("200 OK", "", body)
+        }
+        "huge-for-all" => reply("200 OK", "", &" ".repeat(5 << 20)),
+        "unavailable" => reply("503 Service Unavailable", "", ""),
+        "tired" => reply("503 Service Unavailable", "retry-after: 30\r\n", ""),
+        "tired-once" if state.is_first(name) => {
+            reply("429 Too Many Requests", "retry-after: 1\r\n", "")
+        }
+        "unavailable-once" if state.is_first(name) => reply("502 Bad Gateway", "", "<html>"),
+        "reset-once" if state.is_first(name) => {
+            let _ = stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n{\"m")
+                .await;
+            let _ = stream.set_zero_linger();
+            return None;
+        }
         "broken" => reply("500 Internal Server Error", "", "<html>"),
         "limited" => reply("429 Too Many Requests", "", ""),
         "nothing" => reply("204 No Content", "", "").replace("content-length: 0\r\n", ""),

@@ -22,6 +22,8 @@ mod hunger;
 mod kinds;
 mod load;
 mod log;
+mod many;
+mod patience;
 mod probation;
 mod stubs;
 mod swap;

@@ -227,7 +227,11 @@ async fn what_http2_carries_is_bounded_too() {
 /// A reset, a cut and a farewell cost the calls in question and no other.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_connection_of_http2_is_replaced() {
-    let (app, plugin) = speaking_http2("broken.example.test", Limits::default()).await;
+    let once = Limits {
+        retry_share: 0,
+        ..Limits::default()
+    };
+    let (app, plugin) = speaking_http2("broken.example.test", once).await;
     assert!(ask(&plugin, &app, "/").await.starts_with("200"));
     let reset = ask(&plugin, &app, "/reset").await;
     assert!(reset.starts_with("ErrorCode"), "{reset}");

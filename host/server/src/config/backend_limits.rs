@@ -23,10 +23,20 @@ pub struct BackendLimits {
     pub connect_timeout: Option<Duration>,
     /// Requests to the app at the same time, and connections that are kept. Default 256.
     pub concurrent_requests: usize,
+    /// How long the app is left alone at most when it answers with `Retry-After`. Default 60 s.
+    pub longest_rest: Duration,
+    /// Requests that are made once more after a failure, of 100; at most 100. Default 20.
+    pub retry_share: usize,
     /// Bytes of the body of a request to the app. Default 1 MiB.
     pub request_bytes: usize,
     /// Bytes of the answer's body. Default 4 MiB.
     pub response_bytes: usize,
+    /// Users that are asked for in one request, where the app takes many. Default 100.
+    pub batch: usize,
+    /// Such requests at the same time. Default 4.
+    pub batches: usize,
+    /// Bytes of the body of an answer to one. Default 8 MiB.
+    pub batch_bytes: usize,
     /// Bytes of the answer's header. Default 64 KiB.
     pub header_bytes: usize,
     /// What an HTTP/2 connection may send ahead of one answer's reader. Default 256 KiB.
@@ -70,14 +80,20 @@ impl BackendLimits {
         let mut size = |key, base| section.value(key, Size(base)).0;
         let request_bytes = size("request_bytes", base.request_bytes);
         let response_bytes = size("response_bytes", base.response_bytes);
+        let batch_bytes = size("batch_bytes", base.batch_bytes);
         let header_bytes = size("header_bytes", base.header_bytes);
         let limits = Self {
             timeout: section.value("timeout", base.timeout),
             request_timeout: section.optional("request_timeout").or(base.request_timeout),
             connect_timeout: section.optional("connect_timeout").or(base.connect_timeout),
             concurrent_requests: section.value("concurrent_requests", base.concurrent_requests),
+            longest_rest: section.value("longest_rest", base.longest_rest),
+            retry_share: section.at_most("retry_share", base.retry_share, 100),
             request_bytes,
             response_bytes,
+            batch: section.value("batch", base.batch),
+            batches: section.value("batches", base.batches),
+            batch_bytes,
             header_bytes,
             http2_stream_bytes,
             http2_connection_bytes,
@@ -138,8 +154,13 @@ impl Default for BackendLimits {
             request_timeout: None,
             connect_timeout: None,
             concurrent_requests: 256,
+            longest_rest: Duration::from_secs(60),
+            retry_share: 20,
             request_bytes: MIB,
             response_bytes: 4 * MIB,
+            batch: 100,
+            batches: 4,
+            batch_bytes: 8 * MIB,
             header_bytes: 64 * KIB,
             http2_stream_bytes: 256 * KIB,
             http2_connection_bytes: 4 * MIB,

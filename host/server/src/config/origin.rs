@@ -83,22 +83,38 @@ impl Egress {
         let roster = roster?;
         let mut origins = listed.into_iter().collect::<Option<Vec<_>>>()?;
         // A URL that names no origin has its fault already.
-        let origin = Origin::of_url(&roster.http_roster_url).ok()?;
+        let many = roster.http_rosters_url.as_deref();
+        let asked = [
+            (Some(roster.http_roster_url.as_str()), Method::GET),
+            (many, Method::POST),
+        ];
+        for (url, method) in asked {
+            let Some(url) = url else { continue };
+            let access = Self::of_roster(&mut origins, Origin::of_url(url).ok()?)?;
+            if !access.methods.contains(&method) {
+                access.methods.push(method);
+            }
+            if roster.allow_private_addresses {
+                access.private_addresses = PrivateAddresses::All;
+            }
+        }
+        Some(Self { origins })
+    }
+
+    /// What is known of this origin, as it is listed or as it is without that.
+    fn of_roster(origins: &mut Vec<OriginAccess>, origin: Origin) -> Option<&mut OriginAccess> {
         let at = match origins.iter().position(|access| access.origin == origin) {
             Some(at) => at,
             None => {
-                origins.push(OriginAccess::new(origin));
+                // What is asked for there is added by who asks.
+                origins.push(OriginAccess {
+                    methods: Vec::new(),
+                    ..OriginAccess::new(origin)
+                });
                 origins.len() - 1
             }
         };
-        let access = origins.get_mut(at)?;
-        if !access.methods.contains(&Method::GET) {
-            access.methods.push(Method::GET);
-        }
-        if roster.allow_private_addresses {
-            access.private_addresses = PrivateAddresses::All;
-        }
-        Some(Self { origins })
+        origins.get_mut(at)
     }
 
     /// The policy, with the secrets and certificates as they are now.

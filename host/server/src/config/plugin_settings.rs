@@ -16,10 +16,11 @@ use super::reader::{Located, Section};
 use super::secret_file::check_permissions;
 
 /// The names that the host itself has values for.
-pub(crate) const OF_THE_HOST: [&str; 7] = [
+pub(crate) const OF_THE_HOST: [&str; 8] = [
     "domain",
     "http_roster_url",
     "http_rosters_url",
+    "max_batch_bytes",
     "max_contacts",
     "max_names",
     "max_request_bytes",

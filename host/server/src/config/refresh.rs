@@ -12,8 +12,13 @@ const MIB: usize = 1024 * 1024;
 /// What refreshes may cost; each for one virtual host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefreshLimits {
-    /// Fetches that run at the same time. Default 64.
+    /// Fetches that run at the same time, at most: fewer while the app shows that it has too much
+    /// to do. Default 64.
     pub concurrency: usize,
+    /// The same at least, or `concurrency` if that is less. Default 8.
+    pub concurrency_floor: usize,
+    /// Fetches that wait for their turn. Default 20,000.
+    pub waiting_fetches: usize,
     /// Of those, for users whose roster the app still owes after a failure. Default 16.
     pub recovery_concurrency: usize,
     /// Longest pause between attempts to get what the app owes. Default 10 s.
@@ -63,6 +68,8 @@ impl RefreshLimits {
         let idempotency_bytes = Size(default.idempotency_bytes);
         Self {
             concurrency: section.value("concurrency", default.concurrency),
+            concurrency_floor: section.value("concurrency_floor", default.concurrency_floor),
+            waiting_fetches: section.value("waiting_fetches", default.waiting_fetches),
             recovery_concurrency: section
                 .value("recovery_concurrency", default.recovery_concurrency),
             recovery_interval: section.value("recovery_interval", default.recovery_interval),
@@ -91,6 +98,8 @@ impl Default for RefreshLimits {
     fn default() -> Self {
         Self {
             concurrency: 64,
+            concurrency_floor: 8,
+            waiting_fetches: 20_000,
             recovery_concurrency: 16,
             recovery_interval: Duration::from_secs(10),
             requests: 16,

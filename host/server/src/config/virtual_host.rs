@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use jid::DomainPart;
-use muster_contract::UrlTemplate;
+use muster_contract::{RosterUrl, UrlTemplate};
 use muster_plugin::Origin;
 use url::Url;
 
@@ -66,7 +66,10 @@ pub struct Roster {
     /// Where the contacts of a user are; parses as a [`UrlTemplate`]. The plugin may `GET` of its
     /// origin.
     pub http_roster_url: String,
-    /// Whether the *name* in `http_roster_url` may resolve to a loopback or private address. An
+    /// Where many users are asked for in one request, if the app takes that; parses as
+    /// [`RosterUrl::fixed`]. The plugin may `POST` to its origin.
+    pub http_rosters_url: Option<String>,
+    /// Whether the *name* in `http_roster_url`, or in `http_rosters_url`, may resolve to a loopback or private address. An
     /// address written out, and `localhost`, need no permission. Default false.
     pub allow_private_addresses: bool,
     /// What a user sees whose roster the app fails to tell. Default `stale`.
@@ -216,9 +219,18 @@ impl Roster {
                 section.error(place, Problem::NotReachable { reason });
             }
         }
+        let many = section.located::<String>("http_rosters_url");
+        if let Some(Located { value, place }) = &many {
+            if let Err(reason) = RosterUrl::fixed(value) {
+                section.error(place, Problem::NotATemplate { reason });
+            } else if let Err(reason) = Origin::of_url(value) {
+                section.error(place, Problem::NotReachable { reason });
+            }
+        }
         Some(Self {
             plugin: plugin?,
             http_roster_url: url?.value,
+            http_rosters_url: many.map(|many| many.value),
             allow_private_addresses: section.value("allow_private_addresses", false),
             on_backend_failure: section
                 .word(

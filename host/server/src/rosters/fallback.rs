@@ -16,6 +16,8 @@ pub(super) enum Reach {
     App,
     /// The app works, and has no such user.
     NoSuchUser,
+    /// Nothing either: this server has too much to do, and did not ask.
+    Ourselves,
     /// The app was not asked: the plugin or the host will not ask for such a
     /// user, or not there. Neither a sign of life of the app nor of an outage.
     NotAsked,
@@ -44,6 +46,7 @@ impl SourceError {
                 | FetchError::Plugin(_) => Reach::App,
             },
             SourceError::Held => Reach::Held,
+            SourceError::Crowded => Reach::Ourselves,
             SourceError::ShuttingDown => Reach::Ending,
         }
     }
@@ -64,8 +67,10 @@ pub(super) enum Verdict {
 /// known one.
 pub(super) fn verdict(policy: OnBackendFailure, reach: Reach, kept: bool) -> Verdict {
     match (policy, reach) {
-        (OnBackendFailure::Stale, Reach::App | Reach::Held) if kept => Verdict::Kept,
-        (OnBackendFailure::Empty, Reach::App) => Verdict::Empty,
+        (OnBackendFailure::Stale, Reach::App | Reach::Ourselves | Reach::Held) if kept => {
+            Verdict::Kept
+        }
+        (OnBackendFailure::Empty, Reach::App | Reach::Ourselves) => Verdict::Empty,
         _ => Verdict::Refuse,
     }
 }
@@ -73,7 +78,7 @@ pub(super) fn verdict(policy: OnBackendFailure, reach: Reach, kept: bool) -> Ver
 /// Whether the server goes on asking for the user's roster by itself, so that
 /// the difference is pushed as soon as the app tells it.
 pub(super) fn is_owed(policy: OnBackendFailure, reach: Reach) -> bool {
-    policy != OnBackendFailure::Reject && reach == Reach::App
+    policy != OnBackendFailure::Reject && matches!(reach, Reach::App | Reach::Ourselves)
 }
 
 #[cfg(test)]
@@ -103,6 +108,7 @@ mod tests {
             assert_eq!(SourceError::Fetch(error.clone()).reach(), reach, "{error}");
         }
         assert_eq!(SourceError::Held.reach(), Reach::Held);
+        assert_eq!(SourceError::Crowded.reach(), Reach::Ourselves);
         assert_eq!(SourceError::ShuttingDown.reach(), Reach::Ending);
     }
 
@@ -112,6 +118,8 @@ mod tests {
         for (policy, reach, kept, expected, owed) in [
             (Stale, Reach::App, true, Verdict::Kept, true),
             (Stale, Reach::App, false, Verdict::Refuse, true),
+            (Stale, Reach::Ourselves, true, Verdict::Kept, true),
+            (Stale, Reach::Ourselves, false, Verdict::Refuse, true),
             (Stale, Reach::NoSuchUser, true, Verdict::Refuse, false),
             (Stale, Reach::NotAsked, true, Verdict::Refuse, false),
             (Stale, Reach::Held, true, Verdict::Kept, false),
@@ -120,6 +128,8 @@ mod tests {
             (Reject, Reach::NoSuchUser, true, Verdict::Refuse, false),
             (Empty, Reach::App, true, Verdict::Empty, true),
             (Empty, Reach::App, false, Verdict::Empty, true),
+            (Reject, Reach::Ourselves, true, Verdict::Refuse, false),
+            (Empty, Reach::Ourselves, false, Verdict::Empty, true),
             (Empty, Reach::NoSuchUser, false, Verdict::Refuse, false),
             (Empty, Reach::NotAsked, false, Verdict::Refuse, false),
             (Empty, Reach::Ending, false, Verdict::Refuse, false),

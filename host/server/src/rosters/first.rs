@@ -3,9 +3,13 @@
 //!
 //! Owns the waiting for it: with the last known roster at hand, nobody waits
 //! for the app for longer than `stale_after`, or at all once it is known to
-//! fail. A fetch that has begun goes on, and pushes the difference.
+//! fail, or when so many wait for their turn that it would take longer. A fetch
+//! that has begun goes on, and pushes the difference. Without one, a login
+//! waits for its turn however long that takes: it is refused only if more wait
+//! than may.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use tokio::time::timeout;
@@ -14,7 +18,8 @@ use tracing::Instrument as _;
 use super::fallback::{Reach, Verdict, is_owed, verdict};
 use super::flight::{Arrival, Boarding, Turn};
 use super::kept::KeptRoster;
-use super::source::Answer;
+use super::limiter::Class;
+use super::source::{Answer, Want};
 use super::user::Standing;
 use super::{Rosters, SourceError, User};
 use crate::config::OnBackendFailure;
@@ -98,17 +103,34 @@ impl Rosters {
         kept: Option<&KeptRoster>,
     ) -> Result<Answer, SourceError> {
         let source = &user.source;
+        let mut want = Want {
+            account: &user.account,
+            known: None,
+            class: Class::Login,
+        };
         let Some(kept) = kept else {
-            return source.fetch(&user.account, None).await;
+            return source.fetch(want).await;
         };
         let known = source.known(&kept.validator);
-        let mut fetch = std::pin::pin!(source.fetch(&user.account, known.as_deref()));
+        want.known = known.as_deref();
+        if source.expected_wait() > source.stale_after {
+            // There is a roster to be shown: those who have none go first.
+            metrics::counter!("muster_logins_not_kept_waiting_total").increment(1);
+            self.show_kept(user, kept);
+            want.class = Class::Refresh;
+        }
+        let begun = AtomicBool::new(false);
+        let mut fetch = std::pin::pin!(source.fetch_watched(want, &begun));
         let fetched = match timeout(source.stale_after, &mut fetch).await {
             Ok(fetched) => fetched,
             Err(_) => {
-                tracing::info!(user = %user.account, "the app takes long");
-                source.outage.failed(Instant::now());
-                self.show_kept(user, kept);
+                if begun.load(Ordering::Relaxed) {
+                    tracing::debug!(user = %user.account, "the app takes long");
+                    source.outage.failed(Instant::now());
+                }
+                if want.class == Class::Login {
+                    self.show_kept(user, kept);
+                }
                 fetch.await
             }
         };
@@ -141,7 +163,7 @@ impl Rosters {
             match (verdict(policy, reach, kept.is_some()), kept) {
                 (Verdict::Kept, Some(kept)) => self.show_kept(user, kept),
                 (Verdict::Empty, _) => {
-                    tracing::info!(user = %user.account, "shows no contacts in the app's place");
+                    tracing::debug!(user = %user.account, "shows no contacts in the app's place");
                     self.put(user, Arc::default(), None, Standing::Empty);
                 }
                 _ => {}
@@ -154,7 +176,7 @@ impl Rosters {
 
     /// Shows the last known roster until the app tells another.
     fn show_kept(&self, user: &User, kept: &KeptRoster) {
-        tracing::info!(
+        tracing::debug!(
             user = %user.account,
             contacts = kept.snapshot.len(),
             seen = kept.seen.0,

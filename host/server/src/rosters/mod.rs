@@ -10,6 +10,8 @@
 
 mod age;
 mod audit;
+mod batches;
+mod complaints;
 mod exchange;
 mod fallback;
 mod first;
@@ -18,6 +20,7 @@ mod guard;
 mod keeper;
 mod kept;
 mod landing;
+mod limiter;
 mod outage;
 mod recovery;
 mod refresh;
@@ -44,10 +47,11 @@ use self::flight::{Arrived, Boarding, Landed, Turn};
 pub(crate) use self::guard::GuardStatus;
 pub(crate) use self::keeper::Keeper;
 use self::kept::{Due, KeptRoster, Seen, Validator};
+use self::limiter::Class;
 pub(crate) use self::refresh::{
     Batch, Entry, HandedIn, Mode, Preview, Progress, Record, RefreshCall, RefreshTerms, Verdict,
 };
-use self::source::Answer;
+use self::source::{Answer, Want};
 pub(crate) use self::source::{Source, SourceError};
 use self::user::Standing;
 pub(crate) use self::user::User;
@@ -114,6 +118,10 @@ impl Rosters {
                 let stop = self.stop.clone();
                 self.tasks
                     .spawn(resync::run(rosters, source, interval, stop));
+            }
+            if source.goes_together() {
+                let source = Arc::clone(&source);
+                self.tasks.spawn(batches::run(source, self.stop.clone()));
             }
             self.tasks
                 .spawn(recovery::run(rosters, source, self.stop.clone()));
@@ -246,7 +254,12 @@ impl Rosters {
             true => None,
             false => self.last_known(user).await,
         };
-        let fetched = user.source.fetch(&user.account, known.as_deref()).await;
+        let fetched = user.source.fetch(Want {
+            account: &user.account,
+            known: known.as_deref(),
+            class: Class::Refresh,
+        });
+        let fetched = fetched.await;
         let landed = self.land(user, fetched, kept.as_deref());
         turn.end(landed.clone());
         landed
@@ -287,7 +300,14 @@ impl Rosters {
                 })
             }
             Err(error) => {
-                tracing::warn!(user = %user.account, %error, "the roster could not be fetched");
+                match user.source.complaints.due(Instant::now().into_std()) {
+                    Some(since) => {
+                        tracing::warn!(user = %user.account, %error, since, "a roster could not be fetched; told once in ten seconds, with the number of those since");
+                    }
+                    None => {
+                        tracing::debug!(user = %user.account, %error, "a roster could not be fetched");
+                    }
+                }
                 if error.reach() == Reach::NoSuchUser {
                     self.keeper.forget(&user.account);
                     user.state().kept = None;

@@ -3,30 +3,36 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use muster_plugin::{FetchError, Fetched, Plugin};
+use muster_plugin::{FetchError, Fetched, Many, ManyError, Plugin};
 use muster_xmpp::BareJid;
 use muster_xmpp::error::{ErrorType, StanzaCondition, StanzaError};
 use muster_xmpp::roster::{Contact, RosterError, Snapshot, Subscription};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::sync::{mpsc, watch};
 
+use super::complaints::Complaints;
 use super::fallback::Reach;
 use super::guard::Guard;
 use super::kept::{Origin, Validator};
+use super::limiter::{Bounds, Class, Ending, Limiter, NoTurn, Party, Turn};
 use super::outage::{Outage, Pace};
 use crate::config::{self, OnBackendFailure};
-use crate::limit::Limit;
 
 /// The roster source of one virtual host.
 pub(crate) struct Source {
     plugin: Arc<Plugin>,
-    /// Fetches of this virtual host that may run at once; further ones wait
-    /// here, inside their callers' deadlines.
-    permits: Semaphore,
+    /// Whose turn it is to fetch; the others wait here, inside their callers'
+    /// deadlines.
+    limiter: Arc<Limiter<Result<Answer, SourceError>>>,
+    /// Failures, for the log.
+    pub(super) complaints: Complaints,
     pub(super) max_contacts: usize,
     url: String,
+    /// Many users may be asked for in one request.
+    together: bool,
     domain: String,
     /// What users see while the app fails.
     pub(super) policy: OnBackendFailure,
@@ -62,9 +68,21 @@ pub(crate) enum SourceError {
     /// The app answered, and the guard against mass removal holds it back.
     #[error("the answer is held by the guard against mass removal")]
     Held,
+    /// More fetches wait than `limits.refresh.waiting_fetches`.
+    #[error("too many fetches wait for their turn")]
+    Crowded,
     /// The server is shutting down.
     #[error("the server is shutting down")]
     ShuttingDown,
+}
+
+/// Who wants a roster.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Want<'a> {
+    pub(super) account: &'a BareJid,
+    /// The validator of the snapshot that the server holds.
+    pub(super) known: Option<&'a str>,
+    pub(super) class: Class,
 }
 
 impl SourceError {
@@ -76,6 +94,7 @@ impl SourceError {
             }
             SourceError::Fetch(FetchError::Plugin(_))
             | SourceError::Held
+            | SourceError::Crowded
             | SourceError::ShuttingDown => {
                 StanzaError::new(ErrorType::Wait, StanzaCondition::ResourceConstraint)
             }
@@ -112,9 +131,11 @@ impl Source {
         let refresh = &limits.refresh;
         Source {
             plugin,
-            permits: Semaphore::new(refresh.concurrency),
+            limiter: Limiter::new(host.domain.as_str(), bounds(limits)),
+            complaints: Complaints::default(),
             max_contacts: limits.backend.contacts,
             url: host.roster.http_roster_url.clone(),
+            together: host.roster.http_rosters_url.is_some(),
             domain: host.domain.to_string(),
             policy: host.roster.on_backend_failure,
             stale_after: host.roster.stale_after,
@@ -163,17 +184,53 @@ impl Source {
         metrics::gauge!("muster_rosters_owed", "vhost" => self.domain.clone()).set(owed);
     }
 
-    /// Asks the app, through the plugin, for the contacts of `account`.
-    /// `known` is the validator of the snapshot that the server holds.
+    /// Whether many users may be asked for in one request.
+    pub(super) fn goes_together(&self) -> bool {
+        self.together
+    }
+
+    /// Those who wait, to be asked for together from now on.
+    pub(super) fn parties(&self) -> mpsc::Receiver<Party<Result<Answer, SourceError>>> {
+        self.limiter.parties()
+    }
+
+    /// They cannot be asked for together, and neither can others for a while.
+    pub(super) fn one_by_one(&self, party: Party<Result<Answer, SourceError>>) {
+        self.limiter.disband(party);
+    }
+
+    /// How long a login that came now would wait for its turn, about.
+    pub(super) fn expected_wait(&self) -> Duration {
+        self.limiter.expected_wait()
+    }
+
+    /// Asks the app, through the plugin, for a user's contacts.
     ///
     /// # Errors
-    /// Everything that can go wrong; bounded in time by the plugin's call limit.
-    pub(crate) async fn fetch(
+    /// Everything that can go wrong; bounded in time by the plugin's call limit
+    /// once it is the user's turn.
+    pub(super) async fn fetch(&self, want: Want<'_>) -> Result<Answer, SourceError> {
+        self.fetch_watched(want, &AtomicBool::new(false)).await
+    }
+
+    /// The same; `begun` tells whether the app is being asked: before, all that
+    /// takes time is ours.
+    pub(super) async fn fetch_watched(
         &self,
-        account: &BareJid,
-        known: Option<&str>,
+        want: Want<'_>,
+        begun: &AtomicBool,
     ) -> Result<Answer, SourceError> {
-        let answer = self.ask(account, known).await;
+        let answer = match self.limiter.turn(want.class, want.account).await {
+            Ok(Turn::Alone(permit)) => {
+                begun.store(true, Ordering::Relaxed);
+                let answer = self.ask(want.account, want.known).await;
+                permit.end(self.ending(answer.as_ref().err()));
+                answer
+            }
+            Ok(Turn::Served(answer)) => answer,
+            Err(NoTurn::Full) => Err(SourceError::Crowded),
+            Err(NoTurn::Ending) => Err(SourceError::ShuttingDown),
+        };
         self.note(answer.as_ref().err());
         answer
     }
@@ -187,13 +244,23 @@ impl Source {
         &self,
         account: &BareJid,
     ) -> Result<(Vec<Contact>, u32), SourceError> {
+        let permit = loop {
+            match self.limiter.turn(Class::Refresh, account).await {
+                Ok(Turn::Alone(permit)) => break permit,
+                // Asked for together with others: that tells a roster, not
+                // what was stated.
+                Ok(Turn::Served(_)) => {}
+                Err(NoTurn::Full) => return Err(SourceError::Crowded),
+                Err(NoTurn::Ending) => return Err(SourceError::ShuttingDown),
+            }
+        };
         let answer = self.ask_as_stated(account).await;
+        permit.end(self.ending(answer.as_ref().err()));
         self.note(answer.as_ref().err());
         answer
     }
 
     async fn ask_as_stated(&self, account: &BareJid) -> Result<(Vec<Contact>, u32), SourceError> {
-        let _permit = self.permit().await?;
         let username = account.node().map_or("", |node| node.as_str());
         match self.plugin.fetch(username, None).await? {
             Fetched::Unchanged => Err(unnamed()),
@@ -208,54 +275,99 @@ impl Source {
         match error.map(SourceError::reach) {
             None | Some(Reach::NoSuchUser) => self.outage.is_over(),
             Some(Reach::App) => self.outage.failed(Instant::now()),
-            Some(Reach::NotAsked | Reach::Held | Reach::Ending) => {}
+            Some(Reach::Ourselves | Reach::NotAsked | Reach::Held | Reach::Ending) => {}
+        }
+    }
+
+    /// What the end of a fetch tells of the app's load. What answers at once
+    /// that it cannot is neither burdened nor fit for more.
+    pub(super) fn ending(&self, error: Option<&SourceError>) -> Ending {
+        match error {
+            None => Ending::Answered,
+            Some(SourceError::Fetch(error)) => match error {
+                FetchError::Status(429 | 503) => Ending::PushedBack,
+                // The gate has refused it, and the app heard nothing of it.
+                FetchError::Unavailable if self.plugin.holds_back() => Ending::Neutral,
+                FetchError::Unavailable | FetchError::Timeout | FetchError::Status(502 | 504) => {
+                    Ending::Broke
+                }
+                FetchError::NotFound
+                | FetchError::Status(_)
+                | FetchError::Malformed(_)
+                | FetchError::TooLarge
+                | FetchError::Denied
+                | FetchError::Plugin(_) => Ending::Neutral,
+            },
+            Some(SourceError::Held | SourceError::Crowded | SourceError::ShuttingDown) => {
+                Ending::Neutral
+            }
         }
     }
 
     async fn ask(&self, account: &BareJid, known: Option<&str>) -> Result<Answer, SourceError> {
-        let _permit = self.permit().await?;
         // Before the call: should the build change meanwhile, the next fetch
         // finds another origin and asks for the whole list.
         let origin = self.origin();
         let username = account.node().map_or("", |node| node.as_str());
         match self.plugin.fetch(username, known).await? {
             Fetched::Unchanged if known.is_some() => Ok(Answer::Unchanged),
-            Fetched::Unchanged => Err(unnamed()),
-            Fetched::Roster {
-                contacts,
-                validator,
-                skipped,
-            } => {
-                let contacts = contacts.into_iter().map(contact).collect();
-                let (snapshot, report) =
-                    Snapshot::from_contacts(account, contacts, self.max_contacts)?;
-                let left_out = skipped.saturating_add(report.dropped());
-                if left_out > 0 {
-                    metrics::counter!("muster_roster_contacts_skipped_total")
-                        .increment(left_out.into());
-                    tracing::warn!(user = %account, left_out, "entries of the app's answer are not contacts and were left out");
-                }
-                Ok(Answer::Roster {
-                    snapshot: Arc::new(snapshot),
-                    validator: validator.map(|text| Validator {
-                        text: text.into(),
-                        origin,
-                    }),
-                })
-            }
+            fetched => self.accept(account, origin, fetched),
         }
+    }
+
+    /// Asks the app for many users in one request; what it tells of each, in
+    /// their order.
+    pub(super) async fn ask_for_many(&self, usernames: &[String]) -> Result<Many, ManyError> {
+        self.plugin.fetch_many(usernames).await
+    }
+
+    /// What was told of a user among many. Names no version of the list.
+    pub(super) fn accept_listed(
+        &self,
+        account: &BareJid,
+        fetched: Fetched,
+    ) -> Result<Answer, SourceError> {
+        self.accept(account, self.origin(), fetched)
+    }
+
+    fn accept(
+        &self,
+        account: &BareJid,
+        origin: Origin,
+        fetched: Fetched,
+    ) -> Result<Answer, SourceError> {
+        let Fetched::Roster {
+            contacts,
+            validator,
+            skipped,
+        } = fetched
+        else {
+            return Err(unnamed());
+        };
+        let contacts = contacts.into_iter().map(contact).collect();
+        let (snapshot, report) = Snapshot::from_contacts(account, contacts, self.max_contacts)?;
+        let left_out = skipped.saturating_add(report.dropped());
+        if left_out > 0 {
+            metrics::counter!("muster_roster_contacts_skipped_total").increment(left_out.into());
+            tracing::warn!(user = %account, left_out, "entries of the app's answer are not contacts and were left out");
+        }
+        Ok(Answer::Roster {
+            snapshot: Arc::new(snapshot),
+            validator: validator.map(|text| Validator {
+                text: text.into(),
+                origin,
+            }),
+        })
     }
 }
 
-impl Source {
-    /// Waits for the turn of a fetch, if too many run.
-    async fn permit(&self) -> Result<SemaphorePermit<'_>, SourceError> {
-        if let Ok(permit) = self.permits.try_acquire() {
-            return Ok(permit);
-        }
-        Limit::RefreshConcurrency.reached();
-        let permit = self.permits.acquire().await;
-        permit.map_err(|_| SourceError::ShuttingDown)
+fn bounds(limits: &config::Limits) -> Bounds {
+    Bounds {
+        floor: limits.refresh.concurrency_floor,
+        cap: limits.refresh.concurrency,
+        waiting: limits.refresh.waiting_fetches,
+        names: limits.backend.batch.max(1),
+        parties: limits.backend.batches.max(1),
     }
 }
 

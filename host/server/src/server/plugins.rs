@@ -54,10 +54,14 @@ fn settings_of(host: &config::VirtualHost, limits: &config::Limits) -> Vec<(Stri
             "max_response_bytes",
             limits.backend.response_bytes.to_string(),
         ),
+        ("max_batch_bytes", limits.backend.batch_bytes.to_string()),
         ("max_names", limits.http.names.to_string()),
         ("max_request_bytes", limits.http.body_bytes.to_string()),
     ];
-    let own = own.into_iter().inspect(|(name, _)| {
+    let many = host.roster.http_rosters_url.clone();
+    let many = many.map(|url| ("http_rosters_url", url));
+    let own = own.into_iter().chain(many);
+    let own = own.inspect(|(name, _)| {
         debug_assert!(config::OF_THE_HOST.contains(name), "{name} is reserved");
     });
     let others = host.plugin.settings.iter();
@@ -94,6 +98,8 @@ fn plugin_limits(limits: &config::Limits) -> muster_plugin::Limits {
         request: backend.request(),
         connect: backend.connect(),
         concurrent_requests: backend.concurrent_requests,
+        longest_rest: backend.longest_rest,
+        retry_share: backend.retry_share,
         handle_call: plugin.handle_timeout,
         workers: plugin.workers.map_or_else(one_a_processor, usize::from),
         concurrent_calls: plugin.concurrent_calls,
@@ -104,6 +110,7 @@ fn plugin_limits(limits: &config::Limits) -> muster_plugin::Limits {
         lone_calls: plugin.lone_calls,
         refresh_usernames: limits.http.names,
         response_bytes: backend.response_bytes,
+        batch_bytes: backend.batch_bytes,
         response_header_bytes: backend.header_bytes,
         request_bytes: backend.request_bytes,
         http2_stream_bytes: backend.http2_stream_bytes,

@@ -70,7 +70,7 @@ pub(super) async fn services(
             reload_turn: Arc::default(),
             plugin_file,
             egress: host.egress,
-            refresh: RefreshTerms::of(&limits),
+            refresh: RefreshTerms::of(&limits, &host.roster),
             public_url: host.public_url,
             contact_addresses: host.contact_addresses,
         });

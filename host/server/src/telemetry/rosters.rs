@@ -29,6 +29,43 @@ pub(super) const METRICS: &[Metric] = &[
     )
     .by(&["source"]),
     Metric::counter(
+        "muster_logins_not_kept_waiting_total",
+        "Logins that were shown the last known roster at once, since too many waited for \
+         the app",
+    ),
+    Metric::gauge(
+        "muster_fetch_limit",
+        "Fetches that may run at once, as the app bears it: between \
+         limits.refresh.concurrency_floor and concurrency",
+    )
+    .by(&["vhost"]),
+    Metric::gauge(
+        "muster_fetches_under_way",
+        "Fetches under way; one that asks for many users counts once",
+    )
+    .by(&["vhost"]),
+    Metric::gauge(
+        "muster_fetches_waiting",
+        "Users whose fetch waits for its turn, by class: login, refresh",
+    )
+    .by(&["vhost", "class"]),
+    Metric::histogram(
+        "muster_fetch_wait_seconds",
+        "How long a fetch waited for its turn, if it did, by class",
+    )
+    .by(&["vhost", "class"]),
+    Metric::counter(
+        "muster_fetch_batches_total",
+        "Requests to apps for many users at once, by outcome: answered, failed, refused \
+         (then one by one)",
+    )
+    .by(&["outcome"]),
+    Metric::counter(
+        "muster_fetch_batched_users_total",
+        "Users of these requests, by the same outcome",
+    )
+    .by(&["outcome"]),
+    Metric::counter(
         PUSHES,
         "Roster pushes written to clients, by what became of the contact: added, \
          changed, removed",

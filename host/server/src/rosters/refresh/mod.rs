@@ -24,7 +24,7 @@ use self::preview::Rehearsal;
 pub(crate) use self::record::{Entry, Progress, Record, Verdict};
 use super::flight::Landed;
 use super::{Provenance, Rosters, SourceError, Standing};
-use crate::config::Limits;
+use crate::config::{Limits, Roster};
 
 /// What one request may ask for.
 #[derive(Clone, Copy, Debug)]
@@ -45,9 +45,15 @@ pub(crate) struct RefreshTerms {
 
 impl RefreshTerms {
     /// As the configuration has it.
-    pub(crate) fn of(limits: &Limits) -> RefreshTerms {
+    pub(crate) fn of(limits: &Limits, roster: &Roster) -> RefreshTerms {
+        let together = match roster.http_rosters_url {
+            Some(_) => limits.backend.batch.max(1),
+            None => 1,
+        };
         RefreshTerms {
-            concurrency: limits.refresh.concurrency.max(1),
+            // As many as can be under way: those that go together are one
+            // fetch, and have to wait together to do so.
+            concurrency: limits.refresh.concurrency.max(1).saturating_mul(together),
             request_time: limits.plugin.handle_timeout,
             job_time: limits.refresh.job_timeout,
             async_above: limits.refresh.async_above.map(usize::from),
@@ -192,6 +198,6 @@ fn failure(error: SourceError) -> Failure {
     match error {
         SourceError::Fetch(error) => Failure::Fetch(error),
         SourceError::Held => Failure::Held,
-        SourceError::ShuttingDown => Failure::Overloaded,
+        SourceError::Crowded | SourceError::ShuttingDown => Failure::Overloaded,
     }
 }

@@ -18,7 +18,8 @@ use super::{Done, changes, count, failure};
 use crate::limit::Limit;
 use crate::rosters::guard::{Policy, Ruling, Seat, Word};
 use crate::rosters::landing::held_roster;
-use crate::rosters::source::Answer;
+use crate::rosters::limiter::Class;
+use crate::rosters::source::{Answer, Want};
 use crate::rosters::{Provenance, Rosters, User};
 
 /// The contacts that a refresh would change: their bare JIDs, in order.
@@ -111,7 +112,12 @@ impl Rosters {
             let snapshot = state.snapshot.as_ref();
             snapshot.and_then(|_| user.source.known(&state.validator))
         };
-        match user.source.fetch(&user.account, known.as_deref()).await {
+        let want = Want {
+            account: &user.account,
+            known: known.as_deref(),
+            class: Class::Refresh,
+        };
+        match user.source.fetch(want).await {
             Ok(Answer::Unchanged) => {
                 let same = held_roster(&user, None);
                 rehearsal.would_hold(&user, Word::of(&same, &same));

@@ -1,0 +1,134 @@
+//! Fetches for many users in one request, where the app takes that.
+//!
+//! Owns the one task of a virtual host that makes them, for the parties that
+//! the limiter hands out. Each user keeps the turn and the ticket of a fetch:
+//! who waits here is answered as by a fetch of their own. What cannot be asked
+//! for together (the app has no such address, the answer is too large, the
+//! plugin fails over it) is asked for one by one, and so is everybody for a
+//! while.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use muster_plugin::{FetchError, Fetched, ManyError, PluginFault};
+use tokio_util::sync::CancellationToken;
+
+use super::limiter::{Ending, Party};
+use super::source::{Answer, Source, SourceError};
+
+type Riders = Party<Result<Answer, SourceError>>;
+
+/// Provides for the parties of `source` until `stop`.
+pub(super) async fn run(source: Arc<Source>, stop: CancellationToken) {
+    let mut parties = source.parties();
+    let mut under_way = FuturesUnordered::new();
+    let work = async {
+        loop {
+            tokio::select! {
+                party = parties.recv() => match party {
+                    Some(party) => under_way.push(provide(&source, party)),
+                    None => return,
+                },
+                Some(()) = under_way.next() => {}
+            }
+        }
+    };
+    stop.run_until_cancelled(work).await;
+}
+
+async fn provide(source: &Source, party: Riders) {
+    let riders = party.riders.iter();
+    let usernames: Vec<String> = riders
+        .map(|rider| rider.account.node().map_or("", |node| node.as_str()))
+        .map(str::to_owned)
+        .collect();
+    let many = source.ask_for_many(&usernames).await;
+    count(&many, usernames.len());
+    let error = match many {
+        Ok(lists) => {
+            let Party { permit, riders } = party;
+            for (rider, list) in riders.into_iter().zip(lists) {
+                let answer = list.map_err(SourceError::Fetch);
+                let answer = answer.and_then(|list| source.accept_listed(&rider.account, list));
+                rider.serve(answer);
+            }
+            permit.end(Ending::Answered);
+            return;
+        }
+        Err(error) => error,
+    };
+    if is_refused_together(&error) {
+        tracing::info!(users = usernames.len(), %error, "users cannot be asked for together, and are asked for one by one for a while");
+        source.one_by_one(party);
+        return;
+    }
+    let error = match error {
+        ManyError::Fetch(error) => SourceError::Fetch(error),
+        // Not here: see above.
+        ManyError::Unsupported => SourceError::ShuttingDown,
+    };
+    let Party { permit, riders } = party;
+    permit.end(source.ending(Some(&error)));
+    for rider in riders {
+        rider.serve(Err(error.clone()));
+    }
+}
+
+/// Whether each of them may have an answer by itself.
+fn is_refused_together(error: &ManyError) -> bool {
+    match error {
+        ManyError::Unsupported => true,
+        ManyError::Fetch(error) => matches!(
+            error,
+            FetchError::Status(404 | 405 | 501)
+                | FetchError::Denied
+                | FetchError::TooLarge
+                | FetchError::Malformed(_)
+                | FetchError::Plugin(
+                    PluginFault::Trap
+                        | PluginFault::TurnLimit
+                        | PluginFault::ResourceLimit
+                        | PluginFault::StackOverflow
+                )
+        ),
+    }
+}
+
+fn count(many: &Result<Vec<Result<Fetched, FetchError>>, ManyError>, users: usize) {
+    let outcome = match many {
+        Ok(_) => "answered",
+        Err(error) if is_refused_together(error) => "refused",
+        Err(_) => "failed",
+    };
+    metrics::counter!("muster_fetch_batches_total", "outcome" => outcome).increment(1);
+    metrics::counter!("muster_fetch_batched_users_total", "outcome" => outcome)
+        .increment(users as u64);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_for_all_is_not_asked_for_one_by_one() {
+        for (error, refused) in [
+            (FetchError::Status(404), true),
+            (FetchError::Status(405), true),
+            (FetchError::Status(501), true),
+            (FetchError::TooLarge, true),
+            (FetchError::Malformed(String::new()), true),
+            (FetchError::Plugin(PluginFault::TurnLimit), true),
+            (FetchError::Plugin(PluginFault::CircuitOpen), false),
+            (FetchError::Status(500), false),
+            (FetchError::Status(503), false),
+            (FetchError::Status(429), false),
+            (FetchError::Timeout, false),
+            (FetchError::Unavailable, false),
+        ] {
+            let error = ManyError::Fetch(error);
+            assert_eq!(is_refused_together(&error), refused, "{error}");
+        }
+        assert!(is_refused_together(&ManyError::Unsupported));
+    }
+}

@@ -1,0 +1,380 @@
+//! The turns of a virtual host's fetches: how many run at once, and who is next.
+//!
+//! Owns the places of fetches under way, the line of those that wait, and the
+//! [`window`] that follows how the app bears it; logins go before refreshes
+//! ([`line`]). Does not fetch. Where the app takes many names in one request,
+//! those that wait are handed out together as a [`Party`], for whose fetch
+//! somebody else provides: who finds a free place goes alone, so that nothing
+//! changes for a server at rest.
+//!
+//! Who goes away leaves the line, and a place is free when its [`Permit`] is
+//! dropped.
+
+mod line;
+mod window;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use metrics::{Gauge, Histogram};
+use muster_xmpp::BareJid;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+
+pub(super) use self::line::Class;
+use self::line::{Line, Place};
+pub(super) use self::window::Ending;
+use self::window::Window;
+use crate::limit::Limit;
+
+/// How long nothing is asked for together, after the app has said that it
+/// cannot.
+const ALONE: Duration = Duration::from_secs(300);
+
+/// The bounds of one limiter.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Fetches at once, at least; whatever the app answers.
+    pub(super) floor: usize,
+    /// The same, at most.
+    pub(super) cap: usize,
+    /// Fetches that may wait.
+    pub(super) waiting: usize,
+    /// Names of one party.
+    pub(super) names: usize,
+    /// Parties at once.
+    pub(super) parties: usize,
+}
+
+/// Why there is no turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoTurn {
+    /// More fetches wait than may.
+    Full,
+    /// Whoever provided for parties has ended.
+    Ending,
+}
+
+/// What waiting came to.
+pub(super) enum Turn<T> {
+    /// The fetch may begin.
+    Alone(Permit<T>),
+    /// It was made, together with others.
+    Served(T),
+}
+
+/// Some who waited, to be fetched for in one request.
+pub(super) struct Party<T> {
+    pub(super) permit: Permit<T>,
+    pub(super) riders: Vec<Rider<T>>,
+}
+
+/// Somebody who waits.
+pub(super) struct Rider<T> {
+    pub(super) account: BareJid,
+    place: Place,
+    since: Instant,
+    turn: oneshot::Sender<Turn<T>>,
+}
+
+impl<T> Rider<T> {
+    /// The fetch was made.
+    pub(super) fn serve(self, answer: T) {
+        // Who went away is not served.
+        let _ = self.turn.send(Turn::Served(answer));
+    }
+}
+
+/// See the module.
+pub(super) struct Limiter<T> {
+    /// A leaf lock, held for a few comparisons; nobody is woken under it.
+    desk: Mutex<Desk<T>>,
+    bounds: Bounds,
+    meters: Meters,
+}
+
+struct Desk<T> {
+    window: Window,
+    line: Line<Rider<T>>,
+    under_way: usize,
+    parties: usize,
+    /// Who provides for parties; nobody, if the app takes one name at a time.
+    driver: Option<mpsc::Sender<Party<T>>>,
+    alone_until: Option<Instant>,
+}
+
+struct Meters {
+    limit: Gauge,
+    under_way: Gauge,
+    waiting: [Gauge; 2],
+    waited: [Histogram; 2],
+}
+
+/// The place of one fetch under way. Dropped without a word, it says nothing of
+/// the app.
+pub(super) struct Permit<T> {
+    limiter: Arc<Limiter<T>>,
+    epoch: u32,
+    begun: Instant,
+    ending: Ending,
+    party: bool,
+}
+
+impl<T> Permit<T> {
+    /// The fetch has ended.
+    pub(super) fn end(mut self, ending: Ending) {
+        self.ending = ending;
+    }
+}
+
+impl<T> Drop for Permit<T> {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        let limiter = &self.limiter;
+        let mut desk = limiter.desk.lock();
+        desk.under_way -= 1;
+        desk.parties -= usize::from(self.party);
+        let took = now.saturating_duration_since(self.begun);
+        // One request for many takes its own time.
+        if !(self.party && self.ending == Ending::Answered) {
+            desk.window.end(self.epoch, self.ending, took, now);
+        }
+        let called = limiter.call(&mut desk, now);
+        limiter.show(&desk);
+        drop(desk);
+        wake(called);
+    }
+}
+
+/// Who is called when a place gets free.
+enum Called<T> {
+    Alone(Rider<T>, Permit<T>),
+    Party(mpsc::Sender<Party<T>>, Party<T>),
+}
+
+/// Tells them. Not under the lock: who has gone away gives the permit back.
+fn wake<T>(called: Vec<Called<T>>) {
+    for called in called {
+        match called {
+            Called::Alone(rider, permit) => drop(rider.turn.send(Turn::Alone(permit))),
+            // As many fit as there may be parties.
+            Called::Party(driver, party) => drop(driver.try_send(party)),
+        }
+    }
+}
+
+impl<T> Limiter<T> {
+    /// For the virtual host `domain`.
+    pub(super) fn new(domain: &str, bounds: Bounds) -> Arc<Limiter<T>> {
+        let window = Window::new(bounds.floor, bounds.cap, Instant::now());
+        let limiter = Limiter {
+            meters: Meters::new(domain),
+            desk: Mutex::new(Desk {
+                window,
+                line: Line::new(),
+                under_way: 0,
+                parties: 0,
+                driver: None,
+                alone_until: None,
+            }),
+            bounds,
+        };
+        limiter.show(&limiter.desk.lock());
+        Arc::new(limiter)
+    }
+
+    /// From now on those that wait are handed out together, to the holder of
+    /// the receiver. Without one they are handed out one by one.
+    pub(super) fn parties(&self) -> mpsc::Receiver<Party<T>> {
+        let (driver, parties) = mpsc::channel(self.bounds.parties.max(1));
+        self.desk.lock().driver = Some(driver);
+        parties
+    }
+
+    /// Waits for the turn of a fetch for `account`.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(super) async fn turn(
+        self: &Arc<Self>,
+        class: Class,
+        account: &BareJid,
+    ) -> Result<Turn<T>, NoTurn> {
+        let waiting = {
+            let mut desk = self.desk.lock();
+            if desk.line.len() == 0 && desk.under_way < desk.window.limit() {
+                let permit = self.permit(&mut desk, false);
+                self.show(&desk);
+                return Ok(Turn::Alone(permit));
+            }
+            if desk.line.len() >= self.bounds.waiting {
+                drop(desk);
+                Limit::RefreshWaitingFetches.reached();
+                return Err(NoTurn::Full);
+            }
+            let (turn, called) = oneshot::channel();
+            let place = desk.line.place(class);
+            let rider = Rider {
+                account: account.clone(),
+                place,
+                since: Instant::now(),
+                turn,
+            };
+            desk.line.wait(place, rider);
+            self.show(&desk);
+            Waiting {
+                limiter: self,
+                place,
+                called,
+            }
+        };
+        Limit::RefreshConcurrency.reached();
+        waiting.called().await
+    }
+
+    /// The app takes one name at a time: those of the party wait again, where
+    /// they have waited, and are called one by one for a while.
+    pub(super) fn disband(&self, party: Party<T>) {
+        let now = Instant::now();
+        let Party { permit, riders } = party;
+        let mut desk = self.desk.lock();
+        desk.alone_until = Some(now + ALONE);
+        for rider in riders {
+            // Whose receiver is gone has left the line for good.
+            if !rider.turn.is_closed() {
+                desk.line.wait(rider.place, rider);
+            }
+        }
+        drop(desk);
+        // Whoever is next is called now.
+        drop(permit);
+    }
+
+    /// How long a login that came now would wait for its turn, about.
+    pub(super) fn expected_wait(&self) -> Duration {
+        let desk = self.desk.lock();
+        let waiting = desk.line.waiting(Class::Login);
+        // Those who wait go together, where they can.
+        let waiting = match desk.goes_together(Instant::now()) {
+            true => waiting / self.bounds.names.max(1),
+            false => waiting,
+        };
+        desk.window.wait(waiting)
+    }
+
+    fn permit(self: &Arc<Self>, desk: &mut Desk<T>, party: bool) -> Permit<T> {
+        let epoch = desk.window.begin(desk.under_way);
+        desk.under_way += 1;
+        desk.parties += usize::from(party);
+        Permit {
+            limiter: Arc::clone(self),
+            epoch,
+            begun: Instant::now(),
+            ending: Ending::Neutral,
+            party,
+        }
+    }
+
+    /// Takes those out of the line for whom there is room.
+    fn call(self: &Arc<Self>, desk: &mut Desk<T>, now: Instant) -> Vec<Called<T>> {
+        let mut called = Vec::new();
+        while desk.under_way < desk.window.limit() {
+            let driver = desk.driver.clone().filter(|_| desk.goes_together(now));
+            if driver.is_some() && desk.parties >= self.bounds.parties {
+                // The next party takes whoever waits by then.
+                break;
+            }
+            let Some(first) = self.next(desk, now) else {
+                break;
+            };
+            match driver {
+                Some(driver) if desk.line.len() > 0 => {
+                    let more = std::iter::from_fn(|| self.next(desk, now));
+                    let riders = std::iter::once(first).chain(more);
+                    let riders = riders.take(self.bounds.names.max(1)).collect();
+                    let permit = self.permit(desk, true);
+                    called.push(Called::Party(driver, Party { permit, riders }));
+                }
+                _ => called.push(Called::Alone(first, self.permit(desk, false))),
+            }
+        }
+        called
+    }
+
+    fn next(&self, desk: &mut Desk<T>, now: Instant) -> Option<Rider<T>> {
+        let (place, rider) = desk.line.next()?;
+        let waited = now.saturating_duration_since(rider.since);
+        self.meters.waited(place.class(), waited);
+        Some(rider)
+    }
+
+    fn show(&self, desk: &Desk<T>) {
+        self.meters.limit.set(desk.window.limit() as f64);
+        self.meters.under_way.set(desk.under_way as f64);
+        for (class, gauge) in Class::ALL.into_iter().zip(&self.meters.waiting) {
+            gauge.set(desk.line.waiting(class) as f64);
+        }
+    }
+}
+
+impl<T> Desk<T> {
+    fn goes_together(&self, now: Instant) -> bool {
+        let provided = self.driver.as_ref().is_some_and(|it| !it.is_closed());
+        provided && self.alone_until.is_none_or(|until| now >= until)
+    }
+}
+
+impl Meters {
+    fn new(domain: &str) -> Meters {
+        let vhost = || domain.to_owned();
+        Meters {
+            limit: metrics::gauge!("muster_fetch_limit", "vhost" => vhost()),
+            under_way: metrics::gauge!("muster_fetches_under_way", "vhost" => vhost()),
+            waiting: Class::ALL.map(|class| {
+                metrics::gauge!("muster_fetches_waiting", "vhost" => vhost(), "class" => class.label())
+            }),
+            waited: Class::ALL.map(|class| {
+                metrics::histogram!("muster_fetch_wait_seconds", "vhost" => vhost(), "class" => class.label())
+            }),
+        }
+    }
+
+    fn waited(&self, class: Class, waited: Duration) {
+        let [login, refresh] = &self.waited;
+        let histogram = match class {
+            Class::Login => login,
+            Class::Refresh => refresh,
+        };
+        histogram.record(waited);
+    }
+}
+
+/// A place in the line; dropped, it is given up.
+struct Waiting<'a, T> {
+    limiter: &'a Limiter<T>,
+    place: Place,
+    called: oneshot::Receiver<Turn<T>>,
+}
+
+impl<T> Waiting<'_, T> {
+    async fn called(mut self) -> Result<Turn<T>, NoTurn> {
+        let called = &mut self.called;
+        called.await.map_err(|_| NoTurn::Ending)
+    }
+}
+
+impl<T> Drop for Waiting<'_, T> {
+    fn drop(&mut self) {
+        // Closed first: a party that is disbanded now does not put it back.
+        self.called.close();
+        let mut desk = self.limiter.desk.lock();
+        let left = desk.line.leave(self.place);
+        if left.is_some() {
+            self.limiter.show(&desk);
+        }
+        drop(desk);
+    }
+}
+
+#[cfg(test)]
+mod tests;
