@@ -84,6 +84,7 @@ fn refusals(path: &str) -> Vec<(&'static str, &'static str)> {
                 "400",
                 "A body, a path, a query or a header that is not as agreed",
             ),
+            ("404", "The path names no user, or no one user"),
             ("408", "The body took too long"),
             (
                 "413",

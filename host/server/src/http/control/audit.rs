@@ -29,7 +29,6 @@ pub(crate) struct Wanted {
     pub(crate) users: Vec<String>,
     /// Users who are asked for at once.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, minimum = 1)]
     pub(crate) concurrency: Option<usize>,
 }
 
