@@ -14,7 +14,7 @@
 //! need; `store` and `linker` say
 //! what one store may touch; `egress` decides about requests and `outbound`
 //! sends them. `breaker` leaves alone for a while what fails again and again,
-//! be it the plugin or the app.
+//! be it the plugin or the app. `tap` lets somebody listen.
 
 #![forbid(unsafe_code)]
 
@@ -50,6 +50,7 @@ mod signature;
 mod solo;
 mod store;
 mod swap;
+mod tap;
 mod telemetry;
 mod turn;
 mod worker;
@@ -79,4 +80,5 @@ pub use signature::{KeyError, PublicKey, SecretKey, Signature};
 pub use swap::{
     BuildStatus, Phase, Refusal, RollbackCause, RolledBack, Status, Swapped, Verification,
 };
+pub use tap::Tap;
 pub use telemetry::{EGRESS_METRICS, METRICS};

@@ -18,6 +18,7 @@ mod resolve;
 mod response;
 mod rest;
 mod route;
+mod sending;
 mod stream;
 mod tls;
 mod verdict;
@@ -27,8 +28,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body::Body as _;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::capture_connection;
@@ -37,24 +37,21 @@ use tokio::time::Instant as Deadline;
 use tracing::Span;
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use self::again::{Budget, Reason};
+use self::again::Budget;
 pub(crate) use self::asking::Asking;
 use self::failure::Failed;
 use self::gate::rebuilt_headers;
 pub(crate) use self::gate::{Gate, forbidden_headers};
 pub use self::resolve::{Resolve, Resolving, SystemResolver};
-use self::response::{CappedBody, Kept};
 use self::rest::Rests;
 use self::route::Route;
+use self::sending::Sending;
 use crate::breaker::{Breakers, Pass};
 use crate::egress::{Admitted, Denial, EgressPolicy, Origin, redirect};
 use crate::limit::Limit;
 use crate::settings::Limits;
+use crate::tap::Taps;
 use crate::telemetry::Meter;
-
-/// A document that is announced as no longer than this is read whole before
-/// the guest hears of the response: it is woken once, and reads once.
-const SHORT_BYTES: u64 = 64 << 10;
 
 /// By which the app's own spans come below ours (W3C Trace Context).
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -69,10 +66,13 @@ pub(crate) struct Outbound {
     rests: Rests,
     retries: Budget,
     meter: Meter,
+    /// Who listens; what it hears has no `Authorization` of the host's.
+    pub(crate) taps: Taps,
 }
 
 /// What of a guest's request goes to every hop.
 struct Template {
+    uri: Uri,
     method: Method,
     headers: HeaderMap,
     body: Bytes,
@@ -100,6 +100,7 @@ impl Outbound {
             limits,
             breakers,
             meter,
+            taps: Taps::default(),
         }))
     }
 
@@ -144,12 +145,7 @@ impl Outbound {
     ) -> Result<Response<WasiBody>, Error> {
         let started = Instant::now();
         let deadline = Deadline::now() + self.limits.request;
-        let mut sending = Sending {
-            outbound: self,
-            response_bytes,
-            deadline,
-            attempts: 0,
-        };
+        let mut sending = Sending::new(self, response_bytes, deadline);
         let answer = tokio::time::timeout_at(deadline, sending.send(request))
             .await
             .unwrap_or(Err(Error::HttpResponseTimeout));
@@ -157,7 +153,7 @@ impl Outbound {
             self.meter.limit(Limit::RequestTimeout);
         }
         let outcome = failure::outcome(answer.as_ref().map(Response::status));
-        if sending.attempts == 0 {
+        if !sending.has_tried() {
             self.meter.request(outcome, started.elapsed());
         }
         match &answer {
@@ -254,6 +250,7 @@ impl Outbound {
             parts.headers.remove(name);
         }
         Ok(Template {
+            uri: parts.uri,
             method: parts.method,
             headers: parts.headers,
             body: body.to_bytes(),
@@ -353,90 +350,6 @@ impl Outbound {
             }
             Failed::Other(error) => error,
         }
-    }
-}
-
-/// One request of the guest on its way, with a second try if the first was in
-/// vain.
-struct Sending<'a> {
-    outbound: &'a Outbound,
-    response_bytes: usize,
-    deadline: Deadline,
-    attempts: u32,
-}
-
-impl Sending<'_> {
-    async fn send(&mut self, request: Request<WasiBody>) -> Result<Response<WasiBody>, Error> {
-        let outbound = self.outbound;
-        // One policy from the first hop of the first try to the last.
-        let route = outbound.route.load_full();
-        let admitted = route.policy.admit(request.method(), request.uri());
-        let admitted = admitted.map_err(|denial| outbound.deny(denial))?;
-        let origin = &admitted.allowed.origin;
-        outbound.rested(origin, self.deadline).await?;
-        let slot = Arc::new(outbound.slot().await?);
-        let template = outbound.template(request).await?;
-        outbound.retries.request();
-        let first = self.attempt(&route, &template, &admitted, &slot).await;
-        let reason = match &first {
-            Ok(answer) => Reason::of_head(&template.method, answer.status(), answer.headers()),
-            Err(error) => Reason::of_error(&template.method, error),
-        };
-        let admits = outbound.breakers.is_closed(origin) && outbound.rests.left(origin).is_none();
-        match reason.filter(|_| admits) {
-            Some(reason) => {
-                let time = self.deadline.saturating_duration_since(Deadline::now());
-                let Some(pause) = again::pause(time, lot()) else {
-                    return first;
-                };
-                if !outbound.retries.take() {
-                    outbound.meter.limit(Limit::RetryShare);
-                    return first;
-                }
-                drop(first);
-                tokio::time::sleep(pause).await;
-                outbound.meter.request_retried(reason.label());
-                self.attempt(&route, &template, &admitted, &slot).await
-            }
-            None => first,
-        }
-    }
-
-    /// A try. A short answer is read whole, so that one that breaks off is a
-    /// failure here.
-    async fn attempt(
-        &mut self,
-        route: &Route,
-        template: &Template,
-        admitted: &Admitted<'_>,
-        slot: &Arc<OwnedSemaphorePermit>,
-    ) -> Result<Response<WasiBody>, Error> {
-        let started = Instant::now();
-        self.attempts += 1;
-        let Outbound { meter, .. } = self.outbound;
-        let exchange = self
-            .outbound
-            .exchange(route, template, admitted, self.deadline);
-        let head = exchange.await;
-        let outcome = failure::outcome(head.as_ref().map(|(response, _)| response.status()));
-        meter.request(outcome, started.elapsed());
-        let (response, pass) = head?;
-        tracing::debug!(status = response.status().as_u16(), "the app answered");
-        let kept = Kept {
-            meter: meter.clone(),
-            _slot: Arc::clone(slot),
-            pass,
-        };
-        let (parts, body) = response.into_parts();
-        let short = parts.status == StatusCode::OK
-            && body.size_hint().upper().is_some_and(|n| n <= SHORT_BYTES);
-        let body = CappedBody::new(body, self.response_bytes, self.deadline, kept);
-        if !short {
-            return Ok(Response::from_parts(parts, body.boxed_unsync()));
-        }
-        let whole = Full::new(body.collect().await?.to_bytes());
-        let whole = whole.map_err(|never| match never {});
-        Ok(Response::from_parts(parts, whole.boxed_unsync()))
     }
 }
 

@@ -24,6 +24,7 @@ use crate::roster::{FetchError, Fetched, HandleError, PluginFault};
 use crate::settings::Settings;
 use crate::solo::Errand;
 use crate::swap::{self, Line, Occasion, Refusal, Status, Swapped, Verification};
+use crate::tap::{Overheard, Tap};
 
 /// The plugin of one virtual host.
 ///
@@ -192,6 +193,8 @@ impl Plugin {
             deadline: started + self.surroundings.limits.call,
         };
         let span = tracing::debug_span!("call", op = "fetch", generation = self.number());
+        let taps = self.surroundings.outbound.taps.get().unwrap_or_default();
+        let heard: Vec<_> = taps.iter().map(|tap| (tap.begins(), tap)).collect();
         let result = match self.try_fetch(&call).instrument(span).await {
             Err(FetchError::Plugin(PluginFault::Stuck)) => Err(FetchError::Timeout),
             result => result,
@@ -203,6 +206,9 @@ impl Plugin {
             _ => {}
         }
         meter.call("fetch", fetch_label(&result), started.elapsed());
+        for (begun, tap) in heard {
+            tap.fetched(begun, username, known, &result);
+        }
         result
     }
 
@@ -266,6 +272,12 @@ impl Plugin {
     ) -> Result<Response<Bytes>, HandleError> {
         let started = Instant::now();
         let span = tracing::debug_span!("call", op = "handle", generation = self.number());
+        let (mut refresher, mut heard) = (refresher, None);
+        if let Some(taps) = self.surroundings.outbound.taps.get() {
+            let overheard = Overheard::new(refresher);
+            refresher = Arc::clone(&overheard) as _;
+            heard = Some((request.clone(), overheard, taps));
+        }
         let errand = Errand {
             limit,
             request,
@@ -274,6 +286,11 @@ impl Plugin {
         let result = self.try_handle(errand).instrument(span).await;
         let meter = &self.surroundings.meter;
         meter.call("handle", handle_label(&result), started.elapsed());
+        if let Some((request, overheard, taps)) = heard {
+            for tap in taps.iter() {
+                tap.handled(&request, overheard.usernames(), result.as_ref().ok());
+            }
+        }
         result
     }
 
@@ -285,6 +302,24 @@ impl Plugin {
             requests: self.surroundings.outbound.under_way(),
             ..self.surroundings.meter.load()
         }
+    }
+
+    /// Lets somebody listen to what passes between the plugin, its app and the
+    /// host, until [`Plugin::listen_no_more`].
+    pub fn listen(&self, tap: &Arc<dyn Tap>) {
+        self.surroundings.outbound.taps.add(tap);
+    }
+
+    /// Calls that have begun may still tell it their end.
+    pub fn listen_no_more(&self, tap: &Arc<dyn Tap>) {
+        self.surroundings.outbound.taps.remove(tap);
+    }
+
+    /// The largest linear memory that a store of it has had so far, all memories
+    /// of the store together, in bytes.
+    #[must_use]
+    pub fn largest_memory(&self) -> usize {
+        self.surroundings.meter.largest_memory()
     }
 
     /// The states of the circuit breakers: the plugin's own, and those of the

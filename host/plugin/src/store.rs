@@ -95,6 +95,7 @@ pub(crate) fn new(shared: &Shared, purpose: Purpose) -> (Store<StoreState>, Arc<
         refreshed: false,
         under_way: UnderWay::default(),
         resources: Resources {
+            memory: 0,
             memory_left: limits.memory_bytes,
             table_left: limits.table_elements,
             refused: false,
@@ -226,6 +227,7 @@ impl WasiHttpView for StoreState {
 /// What is left of a store's memory and tables. Several memories or tables
 /// share one bound.
 struct Resources {
+    memory: usize,
     memory_left: usize,
     table_left: usize,
     refused: bool,
@@ -267,6 +269,8 @@ impl ResourceLimiter for Resources {
         let granted = Self::take(&mut self.memory_left, current, desired);
         if granted {
             self.used.grow(desired.saturating_sub(current));
+            self.memory += desired.saturating_sub(current);
+            self.meter.memory(self.memory);
         }
         self.granted(granted, Limit::MemoryBytes)
     }
@@ -305,6 +309,7 @@ mod tests {
     fn several_memories_share_one_bound() {
         let meter = Meter::new("example.test");
         let mut resources = Resources {
+            memory: 0,
             memory_left: 100,
             table_left: 10,
             refused: false,

@@ -1,6 +1,7 @@
 //! Names of metrics, in one place. Labels never carry usernames.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, counter, gauge, histogram};
@@ -162,6 +163,8 @@ struct Counted {
     connect: Rarely,
     in_use: Arc<InUse>,
     rest: Rarely,
+    /// The largest linear memory of a store so far, in bytes.
+    memory: AtomicUsize,
 }
 
 impl Meter {
@@ -173,7 +176,17 @@ impl Meter {
             connect: Rarely::default(),
             in_use: Arc::default(),
             rest: Rarely::default(),
+            memory: AtomicUsize::new(0),
         }))
+    }
+
+    /// A store has so much linear memory now.
+    pub(crate) fn memory(&self, bytes: usize) {
+        self.0.memory.fetch_max(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn largest_memory(&self) -> usize {
+        self.0.memory.load(Ordering::Relaxed)
     }
 
     /// A limit was reached: counts it, and tells it in the log now and then.

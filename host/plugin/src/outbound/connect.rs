@@ -121,6 +121,11 @@ impl Connector {
 
     async fn open(&self, allowed: &AllowedOrigin) -> Result<Stream, ConnectError> {
         let origin = &allowed.origin;
+        if let Some(inside) = self.resolver.inside(origin) {
+            return inside
+                .map(Stream::Inside)
+                .map_err(|_| ConnectError::Refused);
+        }
         let tcp = self.dial(self.resolve(allowed).await?).await?;
         match self.tls.get(origin) {
             None => Ok(Stream::Plain(tcp)),

@@ -1,11 +1,11 @@
-//! A connection to an app, in the clear or under TLS.
+//! A connection to an app: in the clear, under TLS, or within this process.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use hyper_util::client::legacy::connect::{Connected, Connection};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
@@ -15,6 +15,7 @@ use super::tls::HTTP2;
 pub(crate) enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    Inside(DuplexStream),
 }
 
 impl Connection for Stream {
@@ -23,7 +24,7 @@ impl Connection for Stream {
             Self::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(HTTP2) => {
                 Connected::new().negotiated_h2()
             }
-            Self::Tls(_) | Self::Plain(_) => Connected::new(),
+            Self::Tls(_) | Self::Plain(_) | Self::Inside(_) => Connected::new(),
         }
     }
 }
@@ -37,6 +38,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Inside(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
 }
@@ -50,6 +52,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Inside(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -57,6 +60,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Inside(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -64,6 +68,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Inside(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }
