@@ -29,6 +29,10 @@ clients:
 contract *ARGUMENTS:
     tests/contract/run {{ARGUMENTS}}
 
+# Build the plugins of every language from their templates, and test them.
+plugins *NAMES:
+    examples/plugins/run {{NAMES}}
+
 # Measure the decoder, the guest's parser, a fetch through the sandbox, a refresh through the server, the store.
 # One call, so that all of them share one build.
 bench:

@@ -14,6 +14,7 @@ mod wire;
 pub use answer::{Answer, Gate};
 pub use fault::Fault;
 pub use wire::Request;
+pub(crate) use wire::read;
 
 use crate::within;
 use serde_json::Value;

@@ -43,6 +43,7 @@ pub mod managed;
 pub mod metrics;
 pub mod muster;
 pub mod otlp;
+pub mod people;
 pub mod process;
 mod socket;
 pub mod stage;

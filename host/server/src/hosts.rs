@@ -11,7 +11,9 @@ use url::Url;
 use crate::auth::Authenticator;
 use crate::config::{AccessFault, ContactAddresses, Egress};
 use crate::plugin_file::PluginFile;
+use crate::recording::Recordings;
 use crate::rosters::RefreshTerms;
+use crate::shadow::Shadows;
 
 /// One served domain.
 pub(crate) struct VirtualHost {
@@ -20,6 +22,10 @@ pub(crate) struct VirtualHost {
     /// Whether messages are kept for accounts of which nobody is there.
     pub(crate) offline_messages: bool,
     pub(crate) plugin: Arc<Plugin>,
+    /// What it did last.
+    pub(crate) recordings: Recordings,
+    /// Another build beside it, if there is one.
+    pub(crate) shadows: Shadows,
     /// Held by a reload that somebody waits for, so that a second one is told
     /// so instead of waiting behind it.
     pub(crate) reload_turn: Arc<tokio::sync::Mutex<()>>,

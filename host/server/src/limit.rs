@@ -48,6 +48,7 @@ pub(crate) enum Limit {
     AuditUsers,
     AuditContacts,
     AuditFindings,
+    PluginRecordBytes,
 }
 
 /// How often one limit is told in the log at most.
@@ -90,6 +91,7 @@ impl Limit {
         Limit::AuditUsers,
         Limit::AuditContacts,
         Limit::AuditFindings,
+        Limit::PluginRecordBytes,
     ];
 
     /// Its key in the configuration.
@@ -129,6 +131,7 @@ impl Limit {
             Limit::AuditUsers => "limits.audit.users",
             Limit::AuditContacts => "limits.audit.contacts",
             Limit::AuditFindings => "limits.audit.findings",
+            Limit::PluginRecordBytes => "limits.plugin.record_bytes",
         }
     }
 
@@ -162,6 +165,7 @@ impl Limit {
                 | Limit::AuditUsers
                 | Limit::AuditContacts
                 | Limit::AuditFindings
+                | Limit::PluginRecordBytes
         )
     }
 }

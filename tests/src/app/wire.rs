@@ -59,7 +59,11 @@ pub(super) async fn serve(mut socket: TcpStream, connection: usize, state: Arc<S
 }
 
 /// The next request; `None` when the peer is gone or does not speak HTTP.
-async fn read(socket: &mut TcpStream, buffer: &mut Vec<u8>, connection: usize) -> Option<Request> {
+pub(crate) async fn read(
+    socket: &mut TcpStream,
+    buffer: &mut Vec<u8>,
+    connection: usize,
+) -> Option<Request> {
     let end = loop {
         if let Some(at) = buffer.windows(4).position(|four| four == b"\r\n\r\n") {
             break at + 4;

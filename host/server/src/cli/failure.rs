@@ -3,6 +3,10 @@
 use std::error::Error;
 use std::path::PathBuf;
 
+use muster_kit::bench::BenchError;
+use muster_kit::fixture::FixtureError;
+use muster_kit::replay::ReplayError;
+use muster_kit::scaffold::ScaffoldError;
 use muster_plugin::KeyError;
 use muster_plugin::LoadError as PluginError;
 use muster_xmpp::sasl::CredentialsError;
@@ -129,6 +133,30 @@ pub(super) enum Failure {
     Key { path: PathBuf, source: KeyError },
     #[error("the key cannot be used")]
     KeyWork(#[from] KeyError),
+    #[error(transparent)]
+    Fixture(#[from] FixtureError),
+    #[error("cannot read the recording {}", path.display())]
+    ReadRecording {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{} is no recording", path.display())]
+    Recording {
+        path: PathBuf,
+        source: serde_json::Error,
+    },
+    #[error("nothing was replayed")]
+    Replay(#[source] ReplayError),
+    #[error("with this build something would be otherwise")]
+    WouldChange,
+    #[error("nothing was measured")]
+    Bench(#[source] BenchError),
+    #[error("no plugin was begun")]
+    Scaffold(#[from] ScaffoldError),
+    #[error("{failed} of {all} cases failed")]
+    CasesFailed { failed: usize, all: usize },
+    #[error("no case has such a name, so nothing was tried")]
+    NoCases,
 }
 
 impl Failure {
@@ -142,7 +170,11 @@ impl Failure {
             | Self::TokenCharacters
             | Self::Url
             | Self::WhichHost { .. }
+            | Self::NoCases
             | Self::UnknownHost { .. } => USAGE,
+            Self::Fixture(FixtureError::Read { .. }) => IO,
+            Self::Fixture(_) | Self::Bench(BenchError::NoCase) => USAGE,
+            Self::Bench(_) => NOT_DONE,
             Self::Remote(RequestError::Unauthorized) => PERMISSION,
             Self::Busy { .. } | Self::NotAudited => TEMPORARY,
             Self::PasswordsDiffer
@@ -152,6 +184,8 @@ impl Failure {
             | Self::Username { .. }
             | Self::Domain { .. }
             | Self::Key { .. }
+            | Self::Recording { .. }
+            | Self::Replay(_)
             | Self::KeyWork(_)
             | Self::NotTaken { .. }
             | Self::Certificate(_) => DATA,
@@ -163,6 +197,8 @@ impl Failure {
             | Self::ReadKey { .. }
             | Self::ReadNames { .. }
             | Self::ReadAuthorities { .. }
+            | Self::Scaffold(_)
+            | Self::ReadRecording { .. }
             | Self::WriteFile { .. } => IO,
             Self::Plugin(_) => DATA,
             Self::Start(_)
@@ -176,7 +212,11 @@ impl Failure {
             | Self::OtherServer
             | Self::NotDone { .. }
             | Self::Unreachable => UNAVAILABLE,
-            Self::NotRefreshed { .. } | Self::Findings { .. } | Self::NoPrevious => NOT_DONE,
+            Self::NotRefreshed { .. }
+            | Self::Findings { .. }
+            | Self::NoPrevious
+            | Self::CasesFailed { .. }
+            | Self::WouldChange => NOT_DONE,
         }
     }
 
@@ -208,6 +248,24 @@ impl Failure {
                 _ => None,
             },
             _ => None,
+        }
+    }
+}
+
+impl From<BenchError> for Failure {
+    fn from(error: BenchError) -> Self {
+        match error {
+            BenchError::Load(refused) => Self::Plugin(refused),
+            other => Self::Bench(other),
+        }
+    }
+}
+
+impl From<ReplayError> for Failure {
+    fn from(error: ReplayError) -> Self {
+        match error {
+            ReplayError::Load(refused) => Self::Plugin(refused),
+            other => Self::Replay(other),
         }
     }
 }

@@ -59,3 +59,12 @@ impl<W: Write> Write for Line<W> {
         self.0.flush()
     }
 }
+
+/// For commands that run a plugin for its author: what the plugin writes, and warnings.
+pub(super) fn init_for_authors() {
+    let log = Log {
+        level: "warn,muster::plugin=info".to_owned(),
+        format: LogFormat::Text,
+    };
+    init(&log, None);
+}

@@ -74,7 +74,7 @@ enum Command {
     /// Manage the users of a users_file
     #[command(subcommand)]
     User(user::UserCommand),
-    /// Look at plugin files and sign them; see and change what serves in a running server
+    /// Write, test and sign plugins; see and change what serves in a running server
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
     /// See whether the apps are asked, and have them asked again

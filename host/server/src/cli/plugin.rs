@@ -1,5 +1,5 @@
 //! `muster plugin`: what a plugin file is, and whether a host would take it, without a running
-//! host. What serves in a running one is [`super::serving`]'s, keys are [`super::signing`]'s.
+//! host. What helps to write one has a file for each command below. What serves in a running one is [`super::serving`]'s, keys are [`super::signing`]'s.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +17,13 @@ use super::serving::{Order, Status};
 use super::signing::{Keygen, Sign};
 use super::{compiler, runtime, say};
 
+mod bench;
+mod engine;
+mod recording;
+mod scaffold;
+mod shadow;
+mod testing;
+
 /// The commands about plugin files.
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginCommand {
@@ -28,6 +35,12 @@ pub(super) enum PluginCommand {
     /// whether it compiles, in a process of its own and within the bounds of a server; whether it
     /// starts, and answers a first call for which no request leaves this machine.
     Validate(Wanted),
+    New(scaffold::New),
+    Test(testing::Test),
+    Bench(bench::Bench),
+    Record(recording::Record),
+    Replay(recording::Replay),
+    Shadow(shadow::RunShadow),
     Keygen(Keygen),
     Sign(Sign),
     Status(Status),
@@ -71,6 +84,12 @@ impl PluginCommand {
         match self {
             Self::Inspect(file) => file.inspect(),
             Self::Validate(wanted) => wanted.validate(),
+            Self::New(new) => new.run(),
+            Self::Test(test) => test.run(),
+            Self::Bench(bench) => bench.run(),
+            Self::Record(record) => record.run(),
+            Self::Replay(replay) => replay.run(),
+            Self::Shadow(shadow) => shadow.run(),
             Self::Keygen(keygen) => keygen.run(),
             Self::Sign(sign) => sign.run(),
             Self::Status(status) => status.run(),
@@ -89,10 +108,14 @@ impl File {
     }
 
     fn read(&self) -> Result<Candidate, LoadError> {
-        if self.file == Path::new("builtin") {
+        Self::candidate(&self.file)
+    }
+
+    fn candidate(file: &Path) -> Result<Candidate, LoadError> {
+        if file == Path::new("builtin") {
             return Ok(Candidate::builtin(muster_builtin::COMPONENT));
         }
-        Candidate::read(&self.file, Limits::default().component_bytes)
+        Candidate::read(file, Limits::default().component_bytes)
     }
 
     fn inspect(&self) -> Result<(), Failure> {

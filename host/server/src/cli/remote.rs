@@ -28,8 +28,8 @@ use crate::http::control::report::NotDone;
 
 /// For a whole exchange.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// What a server with many virtual hosts says of them is some hundred kilobytes.
-const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
+/// The largest answer is a recording, some times `limits.plugin.record_bytes`.
+const MAX_ANSWER_BYTES: usize = 256 * 1024 * 1024;
 
 /// Where the server is and who asks.
 #[derive(Debug, Args)]
@@ -65,7 +65,7 @@ pub(super) struct Errand<'a> {
     pub(super) method: Method,
     /// A path of the server, with its query.
     pub(super) path: &'a str,
-    pub(super) fields: &'a [(HeaderName, &'static str)],
+    pub(super) fields: &'a [(HeaderName, &'a str)],
     pub(super) body: Bytes,
 }
 

@@ -67,6 +67,8 @@ pub struct PluginLimits {
     pub log_bytes_per_second: usize,
     /// Bytes of one line of it. Default 8 KiB.
     pub log_line_bytes: usize,
+    /// Bytes of what is kept where `virtual_host.plugin.record` says so. Default 16 MiB.
+    pub record_bytes: usize,
     /// `[limits.plugin.breaker]`: when a plugin that fails is left alone; for each of its exports.
     pub breaker: BreakerLimits,
 }
@@ -86,6 +88,7 @@ impl PluginLimits {
         let compile_memory_bytes = size("compile_memory_bytes", base.compile_memory_bytes);
         let log_bytes_per_second = size("log_bytes_per_second", base.log_bytes_per_second);
         let log_line_bytes = size("log_line_bytes", base.log_line_bytes);
+        let record_bytes = size("record_bytes", base.record_bytes);
         let limits = Self {
             component_bytes,
             memory_bytes: section
@@ -116,6 +119,7 @@ impl PluginLimits {
                 .value("probation_regressions", base.probation_regressions),
             log_bytes_per_second,
             log_line_bytes,
+            record_bytes,
             breaker: section.section("breaker", |it| BreakerLimits::read(it, base.breaker)),
         };
         // What is inherited has been told where it is written.
@@ -157,6 +161,7 @@ impl Default for PluginLimits {
             probation_regressions: 3,
             log_bytes_per_second: 64 * KIB,
             log_line_bytes: 8 * KIB,
+            record_bytes: 16 * MIB,
             breaker: BreakerLimits::default(),
         }
     }

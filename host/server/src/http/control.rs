@@ -5,12 +5,14 @@
 //! Owns the routes and their status codes; what they do is `muster-plugin`'s,
 //! [`crate::plugin_file`]'s and [`crate::rosters`]'. Those about the guard
 //! against mass removal are in [`guards`]. Nothing under `/admin` is said or done without the
-//! token, and bodies are not read.
+//! token, and bodies are read in [`audit`] and [`shadows`] alone.
 
 pub(crate) mod audit;
 pub(crate) mod guard_report;
 pub(super) mod guards;
+pub(super) mod recordings;
 pub(crate) mod report;
+pub(crate) mod shadows;
 
 use std::sync::Arc;
 
@@ -45,6 +47,8 @@ pub(crate) fn routes(state: Arc<HttpState>) -> Router {
         .route("/backends/{vhost}/reset", post(reset))
         .merge(guards::routes())
         .route("/audit/{vhost}", post(audit::audit))
+        .merge(recordings::routes())
+        .merge(shadows::routes())
         .fallback(answer::not_found)
         .method_not_allowed_fallback(answer::method_not_allowed)
         // Around the fallbacks too: without the token every path is the same.

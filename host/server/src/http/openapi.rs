@@ -39,6 +39,8 @@ pub(crate) fn document() -> Document {
         control::Api::openapi(),
         control::guards::Api::openapi(),
         control::audit::Api::openapi(),
+        control::recordings::Api::openapi(),
+        control::shadows::Api::openapi(),
         health::Api::openapi(),
         web::Api::openapi(),
     ] {

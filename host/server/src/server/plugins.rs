@@ -83,7 +83,7 @@ async fn load_file(
 }
 
 /// Every bound of the sandbox is one of the configuration: none is left to a default in silence.
-fn plugin_limits(limits: &config::Limits) -> muster_plugin::Limits {
+pub(super) fn plugin_limits(limits: &config::Limits) -> muster_plugin::Limits {
     let config::Limits {
         plugin, backend, ..
     } = limits;

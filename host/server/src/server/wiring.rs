@@ -20,11 +20,13 @@ use crate::hosts::{Hosts, VirtualHost};
 use crate::mailbox::MailboxLimits;
 use crate::offline::Offline;
 use crate::presence::Presences;
+use crate::recording::Recordings;
 use crate::resumption::{ResumptionLimits, Resumptions};
 use crate::rosters::{Keeper, RefreshTerms, Rosters, Source};
 use crate::router::Router;
 use crate::services::Services;
 use crate::sessions::Sessions;
+use crate::shadow::Shadows;
 use crate::store::Store;
 use crate::tls::{Certificates, Entry, Tls};
 use crate::undelivered::Undelivered;
@@ -49,6 +51,7 @@ pub(super) async fn services(
     })?;
     let mut secret = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *secret).map_err(StartError::Entropy)?;
+    let stop = CancellationToken::new();
     let mut hosts = Vec::new();
     let mut sources = HashMap::new();
     for host in config.virtual_hosts {
@@ -56,6 +59,14 @@ pub(super) async fn services(
         let plugin_file = Arc::new(plugins::load(&engine, &host, &limits).await?);
         let plugin = Arc::clone(plugin_file.plugin());
         let source = Source::new(Arc::clone(&plugin), &host, &limits);
+        let recordings = Recordings::start(Arc::clone(&plugin), &host, &limits);
+        let shadows = Shadows::new(
+            &engine,
+            Arc::clone(&plugin),
+            (&host, &limits),
+            plugins::plugin_limits(&limits),
+            (tasks.clone(), stop.clone()),
+        );
         let auth = Authenticator::new(host.auth, secret.clone(), limits.xmpp.login_token_bytes);
         let auth = auth.map_err(|source| StartError::AppTls {
             domain: host.domain.clone(),
@@ -67,6 +78,8 @@ pub(super) async fn services(
             auth,
             offline_messages: host.offline_messages,
             plugin,
+            recordings,
+            shadows,
             reload_turn: Arc::default(),
             plugin_file,
             egress: host.egress,
@@ -89,7 +102,6 @@ pub(super) async fn services(
     };
     let hosts = Arc::new(Hosts::new(hosts));
     let sessions = Arc::new(Sessions::new(limits.xmpp.resources_per_user));
-    let stop = CancellationToken::new();
     let rosters = Arc::new(Rosters::new(
         Arc::clone(&sessions),
         sources,

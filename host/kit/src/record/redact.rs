@@ -1,0 +1,317 @@
+//! Pseudonyms for all names in a recording, the same in all of it.
+//!
+//! The unit is the word, a run of letters and digits, so that what a plugin
+//! does with names (putting a JID together, taking a name apart, writing it
+//! into a URL) leads to the same pseudonyms as doing it with the names and
+//! replacing them afterwards: `marie@example.test` and `Marie Curie` become
+//! `p1@example.test` and `P1 P2`. A word that begins with a capital has a
+//! pseudonym that does.
+//!
+//! In the app's documents every string is replaced, but for those under keys
+//! that say what something is ([`KINDS`], and those that the operator names):
+//! who is left out of a roster has a name as well. Numbers stay. Of requests
+//! those words are replaced that are in a username, a JID, a name or one of the
+//! documents, because the rest is the plugin's own text. A body that is no JSON
+//! is left out.
+
+use std::collections::{HashMap, HashSet};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde_json::{Map, Value};
+
+use super::recording::{Exchange, Found, Recording, Refresh};
+
+/// Keys whose values are words of the app and no names, if they look so.
+const KINDS: [&str; 12] = [
+    "__typename",
+    "ask",
+    "code",
+    "error",
+    "event",
+    "kind",
+    "role",
+    "state",
+    "status",
+    "subscription",
+    "type",
+    "version",
+];
+
+/// What the protocol itself says.
+const WORDS: [&str; 8] = [
+    "both", "false", "from", "none", "null", "remove", "to", "true",
+];
+
+/// What may stand in a path as it is (RFC 3986, section 2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// The same recording for anybody's eyes.
+pub(super) fn redacted(mut recording: Recording, keep: &[String]) -> Recording {
+    let mut names = Pseudonyms::of(&recording, keep);
+    for exchange in &mut recording.exchanges {
+        exchange.body = exchange.body.take().and_then(|body| names.document(&body));
+    }
+    for exchange in &mut recording.exchanges {
+        names.request(exchange);
+    }
+    for fetch in &mut recording.fetches {
+        fetch.username = names.text(&fetch.username);
+        if let Found::List(list) = &mut fetch.result {
+            for contact in list {
+                contact.jid = names.text(&contact.jid);
+                contact.name = contact.name.as_ref().map(|name| names.text(name));
+                for group in &mut contact.groups {
+                    *group = names.text(group);
+                }
+            }
+        }
+    }
+    for refresh in &mut recording.refreshes {
+        names.refresh(refresh);
+    }
+    recording.redacted = true;
+    recording
+}
+
+/// Who is called how.
+struct Pseudonyms {
+    numbers: HashMap<String, usize>,
+    /// Words that stay everywhere.
+    open: HashSet<String>,
+    /// Words of usernames and JIDs, by which documents may be keyed.
+    people: HashSet<String>,
+    kinds: HashSet<String>,
+}
+
+impl Pseudonyms {
+    fn of(recording: &Recording, keep: &[String]) -> Self {
+        let kinds = KINDS.iter().map(|key| (*key).to_owned());
+        let mut names = Self {
+            numbers: HashMap::new(),
+            people: HashSet::new(),
+            open: WORDS.iter().map(|word| (*word).to_owned()).collect(),
+            kinds: kinds.chain(keep.iter().cloned()).collect(),
+        };
+        let about = &recording.about;
+        names.open.extend(words(&about.domain));
+        names.open.extend(words(&about.url));
+        for (origin, _) in &about.origins {
+            names.open.extend(words(origin));
+        }
+        // Names go first: a user may be called like a word of the URL.
+        for fetch in &recording.fetches {
+            names.person(&fetch.username);
+            if let Found::List(list) = &fetch.result {
+                for contact in list {
+                    let local = contact.jid.split_once('@').map(|(local, _)| local);
+                    names.person(local.unwrap_or_default());
+                    names.close(contact.name.as_deref().unwrap_or_default());
+                }
+            }
+        }
+        for refresh in &recording.refreshes {
+            for username in &refresh.usernames {
+                names.person(username);
+            }
+        }
+        names
+    }
+
+    /// The words of a name are never open.
+    fn close(&mut self, name: &str) {
+        for word in words(name) {
+            self.open.remove(&word);
+            self.number(word);
+        }
+    }
+
+    fn person(&mut self, name: &str) {
+        self.people.extend(words(name));
+        self.close(name);
+    }
+
+    fn number(&mut self, word: String) -> usize {
+        let next = self.numbers.len() + 1;
+        *self.numbers.entry(word).or_insert(next)
+    }
+
+    /// Every word replaced.
+    fn text(&mut self, text: &str) -> String {
+        self.replaced(text, |names, word| {
+            let known = names.numbers.get(word).copied();
+            // Digits are replaced only where they are somebody's name.
+            let is_number = word.chars().all(|c| c.is_ascii_digit());
+            known.or_else(|| (!is_number).then(|| names.number(word.to_owned())))
+        })
+    }
+
+    /// The words that are known by now replaced.
+    fn known_in(&mut self, text: &str) -> String {
+        self.replaced(text, |names, word| names.numbers.get(word).copied())
+    }
+
+    /// The words of usernames and JIDs replaced.
+    fn people_in(&mut self, text: &str) -> String {
+        self.replaced(text, |names, word| {
+            let number = names.numbers.get(word).copied();
+            number.filter(|_| names.people.contains(word))
+        })
+    }
+
+    fn replaced(
+        &mut self,
+        text: &str,
+        mut number: impl FnMut(&mut Self, &str) -> Option<usize>,
+    ) -> String {
+        let mut replaced = String::with_capacity(text.len());
+        for (is_word, piece) in pieces(text) {
+            let small = piece.to_lowercase();
+            let number = match is_word && !self.open.contains(&small) {
+                true => number(self, &small),
+                false => None,
+            };
+            match number {
+                Some(number) if piece.starts_with(char::is_uppercase) => {
+                    replaced.push_str(&format!("P{number}"));
+                }
+                Some(number) => replaced.push_str(&format!("p{number}")),
+                None => replaced.push_str(piece),
+            }
+        }
+        replaced
+    }
+
+    /// A document of the app; `None` if it is none.
+    fn document(&mut self, text: &str) -> Option<String> {
+        if text.is_empty() {
+            return Some(String::new());
+        }
+        let value: Value = serde_json::from_str(text).ok()?;
+        Some(self.value(value, None).to_string())
+    }
+
+    fn value(&mut self, value: Value, key: Option<&str>) -> Value {
+        match value {
+            Value::String(text) => Value::String(match key {
+                Some(key) if self.kinds.contains(key) && is_kind(&text) => text,
+                _ => self.text(&text),
+            }),
+            Value::Array(values) => {
+                Value::Array(values.into_iter().map(|it| self.value(it, key)).collect())
+            }
+            Value::Object(map) => Value::Object(self.object(map)),
+            other => other,
+        }
+    }
+
+    fn object(&mut self, map: Map<String, Value>) -> Map<String, Value> {
+        let by_name = is_by_name(&map);
+        let mut replaced = Map::new();
+        for (key, value) in map {
+            let value = self.value(value, Some(&key));
+            let is_name = by_name || key.contains('@') || self.people.contains(&key.to_lowercase());
+            let key = if is_name { self.text(&key) } else { key };
+            replaced.insert(key, value);
+        }
+        replaced
+    }
+
+    fn request(&mut self, exchange: &mut Exchange) {
+        exchange.target = self.target(&exchange.target);
+        exchange.asked = match serde_json::from_str(&exchange.asked) {
+            Ok(value) => self.asked(value).to_string(),
+            Err(_) => self.known_in(&exchange.asked),
+        };
+        for (name, value) in &mut exchange.headers {
+            if name == "location" {
+                *value = self.target(value);
+            }
+        }
+    }
+
+    /// A document of the plugin's own: only what is known to be a name.
+    fn asked(&mut self, value: Value) -> Value {
+        match value {
+            // The text of a query has words of the app's that are in documents too.
+            Value::String(text) if text.contains('{') => Value::String(self.people_in(&text)),
+            Value::String(text) => Value::String(self.known_in(&text)),
+            Value::Array(values) => {
+                Value::Array(values.into_iter().map(|it| self.asked(it)).collect())
+            }
+            Value::Object(map) => {
+                let fields = map.into_iter();
+                let fields = fields.map(|(key, value)| (key, self.asked(value)));
+                Value::Object(fields.collect())
+            }
+            other => other,
+        }
+    }
+
+    /// Whatever was escaped is compared unescaped, and escaped again.
+    fn target(&mut self, target: &str) -> String {
+        let mut replaced = String::with_capacity(target.len());
+        for piece in target.split_inclusive(['/', '?', '&', '=', ':']) {
+            let (piece, end) = match piece.strip_suffix(['/', '?', '&', '=', ':']) {
+                Some(text) => piece.split_at(text.len()),
+                None => (piece, ""),
+            };
+            let text = percent_decode_str(piece).decode_utf8_lossy();
+            let text = self.known_in(&text);
+            replaced.push_str(&utf8_percent_encode(&text, RESERVED).to_string());
+            replaced.push_str(end);
+        }
+        replaced
+    }
+
+    fn refresh(&mut self, refresh: &mut Refresh) {
+        refresh.target = self.target(&refresh.target);
+        // Whatever else is there may be a signature, or somebody's address.
+        refresh.headers.retain(|(name, _)| name == "content-type");
+        refresh.body = refresh.body.take().and_then(|body| self.document(&body));
+        for username in &mut refresh.usernames {
+            *username = self.text(username);
+        }
+    }
+}
+
+/// One word that an app would choose for a kind of something.
+fn is_kind(text: &str) -> bool {
+    text.len() <= 32
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+/// Whether the keys of an object are names of things that are all alike.
+fn is_by_name(map: &Map<String, Value>) -> bool {
+    let mut shapes = map.values().map(|value| {
+        let fields = value.as_object()?;
+        Some(fields.keys().collect::<Vec<_>>())
+    });
+    match shapes.next() {
+        Some(Some(first)) => map.len() > 1 && shapes.all(|shape| shape.as_ref() == Some(&first)),
+        _ => false,
+    }
+}
+
+/// The words of a text, in small letters.
+fn words(text: &str) -> impl Iterator<Item = String> + '_ {
+    let words = pieces(text).filter(|(is_word, _)| *is_word);
+    words.map(|(_, word)| word.to_lowercase())
+}
+
+/// Runs of letters and digits, and what is between them.
+fn pieces(text: &str) -> impl Iterator<Item = (bool, &str)> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let is_word = rest.chars().next()?.is_alphanumeric();
+        let end = rest.find(|c: char| c.is_alphanumeric() != is_word);
+        let (piece, after) = rest.split_at(end.unwrap_or(rest.len()));
+        rest = after;
+        Some((is_word, piece))
+    })
+}

@@ -1,0 +1,190 @@
+//! A recording stays within its bounds, and tells no name unless it is asked to.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use muster_plugin::{Contact, Subscription};
+
+use super::*;
+
+fn about() -> About {
+    About {
+        domain: "example.test".to_owned(),
+        url: "http://app.test/api/people/%s/friends".to_owned(),
+        origins: vec![("http://app.test".to_owned(), vec!["GET".to_owned()])],
+        deny_all_stubs: false,
+    }
+}
+
+/// One of them goes into every request of the plugin.
+fn settings() -> Settings {
+    let key = ("api_key".to_owned(), "secret of/the plugin".to_owned());
+    Settings::new(vec![key, ("page_size".to_owned(), "100".to_owned())])
+}
+
+fn contact(jid: &str, name: &str) -> Contact {
+    Contact {
+        jid: jid.to_owned(),
+        name: Some(name.to_owned()),
+        groups: vec!["Friends".to_owned(), "Climbing club".to_owned()],
+        subscription: Subscription::Both,
+    }
+}
+
+fn fetch(recorder: &Recorder, user: &str, body: &str, contacts: Vec<Contact>) {
+    let begun = recorder.begins();
+    let request = Request::get(format!(
+        "http://app.test/api/people/{user}/friends?key=secret%20of%2Fthe%20plugin"
+    ));
+    let request = request.header("if-none-match", "\"1\"");
+    let request = request.header("authorization", "Bearer secret-of-the-plugin");
+    let answer = Response::builder()
+        .header("content-type", "application/json")
+        .header("set-cookie", "session=secret-of-the-app")
+        .body(Bytes::copy_from_slice(body.as_bytes()));
+    recorder.answered(request.body(Bytes::new()).unwrap(), answer.unwrap());
+    let fetched = Fetched::Roster {
+        contacts,
+        validator: None,
+        skipped: 0,
+    };
+    recorder.fetched(begun, user, None, &Ok(fetched));
+}
+
+fn recorder(fetches: usize, bytes: usize) -> (Recorder, Arc<AtomicUsize>) {
+    let full = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&full);
+    let recorder = Recorder::new(Bounds { fetches, bytes }, move || {
+        counter.fetch_add(1, Ordering::Relaxed);
+    });
+    (recorder, full)
+}
+
+const BODY: &str = r#"{"friends": [
+    {"handle": "marie", "name": "Marie Curie", "state": "mutual", "lists": ["Friends"], "id": 17},
+    {"handle": null, "name": "Ada Lovelace", "mail": "ada@lovelace.example", "state": "invited"}
+], "next": "/api/people/john/friends?page=2", "cursor": "b3BhcXVl=="}"#;
+
+#[test]
+fn no_name_is_told_and_the_same_names_have_the_same_pseudonyms() {
+    let (recorder, _) = recorder(10, 1 << 20);
+    fetch(
+        &recorder,
+        "john",
+        BODY,
+        vec![contact("marie@example.test", "Marie Curie")],
+    );
+    let mut headers = Request::post("/roster_admin/hook").header("x-signature", "sha256=00");
+    headers = headers.header("authorization", "Bearer token-of-the-app");
+    let request = headers.body(Bytes::from_static(
+        br#"{"event": "changed", "people": ["john"]}"#,
+    ));
+    recorder.handled(&request.unwrap(), vec!["john".to_owned()], None);
+
+    let eyes = Eyes::Anybody { keep: Vec::new() };
+    let told = recorder.recording(about(), "00".to_owned(), &settings(), &eyes);
+    let text = serde_json::to_string_pretty(&told).unwrap();
+    for name in [
+        "john",
+        "marie",
+        "Marie",
+        "Curie",
+        "Ada",
+        "ada",
+        "ovelace",
+        "Climbing",
+        "b3BhcXVl",
+        "secret",
+        "token",
+        "sha256=00",
+        "session",
+    ] {
+        assert!(!text.contains(name), "{name} in {text}");
+    }
+    assert!(told.redacted);
+    let Found::List(list) = &told.fetches[0].result else {
+        panic!("{told:?}");
+    };
+    let user = &told.fetches[0].username;
+    let marie = list[0].jid.strip_suffix("@example.test").unwrap();
+    // A word is one pseudonym wherever it stands, with its capital.
+    let name = list[0].name.clone().unwrap();
+    assert_eq!(name.split(' ').next().unwrap(), marie.replace('p', "P"));
+    assert_eq!(
+        list[0].groups[0], "Friends",
+        "a word of the operator's own URL"
+    );
+    let exchange = &told.exchanges[0];
+    let path = format!("/api/people/{user}/friends");
+    assert_eq!(exchange.target, format!("{path}?key=setting-api_key"));
+    let body: serde_json::Value = serde_json::from_str(exchange.body.as_ref().unwrap()).unwrap();
+    assert_eq!(body["friends"][0]["handle"], marie);
+    assert_eq!(body["friends"][0]["name"], name);
+    assert_eq!(body["friends"][0]["id"], 17);
+    assert_eq!(body["friends"][0]["state"], "mutual", "a kind, no name");
+    let next = body["next"].as_str().unwrap();
+    let path = format!("/api/people/{user}/friends?");
+    assert!(next.starts_with(&path) && next.ends_with("=2"), "{next}");
+    assert_eq!(&told.refreshes[0].usernames[0], user);
+    assert!(told.refreshes[0].body.as_ref().unwrap().contains(user));
+
+    let raw = recorder.recording(about(), "00".to_owned(), &settings(), &Eyes::Operator);
+    let text = serde_json::to_string(&raw).unwrap();
+    assert!(text.contains("Marie Curie") && text.contains("x-signature"));
+    for credential in ["secret", "token", "session"] {
+        assert!(!text.contains(credential), "{credential} in {text}");
+    }
+    // What was written down can be read again.
+    assert_eq!(serde_json::from_str::<Recording>(&text).unwrap(), raw);
+}
+
+#[test]
+fn documents_by_name_have_pseudonyms_for_keys() {
+    let (recorder, _) = recorder(10, 1 << 20);
+    let body = r#"{"marie@example.test": {"name": "Marie"},
+        "by_handle": {"paul": {"x": 1}, "rose": {"x": 2}}}"#;
+    fetch(&recorder, "john", body, Vec::new());
+    let eyes = Eyes::Anybody { keep: Vec::new() };
+    let told = recorder.recording(about(), String::new(), &settings(), &eyes);
+    let body = told.exchanges[0].body.as_ref().unwrap();
+    for name in ["marie", "paul", "rose"] {
+        assert!(!body.contains(name), "{name} in {body}");
+    }
+    assert!(body.contains("by_handle") && body.contains("@example.test"));
+}
+
+#[test]
+fn a_body_that_is_no_json_is_left_out() {
+    let (recorder, _) = recorder(10, 1 << 20);
+    fetch(&recorder, "john", "<b>Marie</b>", Vec::new());
+    let eyes = Eyes::Anybody { keep: Vec::new() };
+    let told = recorder.recording(about(), String::new(), &settings(), &eyes);
+    assert_eq!(told.exchanges[0].body, None);
+}
+
+#[test]
+fn the_oldest_go_beyond_either_bound() {
+    let (recorder, full) = recorder(3, 1 << 20);
+    for user in ["a", "b", "c", "d", "e"] {
+        fetch(&recorder, user, "{}", Vec::new());
+    }
+    let kept = recorder.recording(about(), String::new(), &settings(), &Eyes::Operator);
+    let users: Vec<_> = kept.fetches.iter().map(|it| it.username.as_str()).collect();
+    assert_eq!(users, ["c", "d", "e"]);
+    assert_eq!(kept.exchanges.len(), 3, "those of the others went along");
+    assert_eq!(kept.left_out, 4);
+    assert_eq!(full.load(Ordering::Relaxed), 0);
+
+    let (recorder, full) = self::recorder(1_000, 10_000);
+    let large = format!("{{\"x\": \"{}\"}}", "y".repeat(3_000));
+    for user in 0..10 {
+        fetch(&recorder, &user.to_string(), &large, Vec::new());
+    }
+    let kept = recorder.recording(about(), String::new(), &settings(), &Eyes::Operator);
+    assert!(
+        (1..=3).contains(&kept.exchanges.len()),
+        "{}",
+        kept.exchanges.len()
+    );
+    assert!(full.load(Ordering::Relaxed) > 0);
+}
