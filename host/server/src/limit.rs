@@ -56,7 +56,7 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 
 impl Limit {
     /// Every limit, in the order of the declaration.
-    pub(crate) const ALL: [Limit; 34] = [
+    pub(crate) const ALL: [Limit; 35] = [
         Limit::XmppConnections,
         Limit::XmppConnectionsPerAddress,
         Limit::XmppConnectsPerMinute,

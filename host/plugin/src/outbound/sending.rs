@@ -22,6 +22,10 @@ use super::{Outbound, Template, failure, lot};
 use crate::egress::Admitted;
 use crate::limit::Limit;
 
+/// A document that is announced as no longer than this is read whole before
+/// the guest hears of the response: it is woken once, and reads once.
+const SHORT_BYTES: u64 = 64 << 10;
+
 /// One request of the guest on its way, with a second try if the first was in
 /// vain.
 pub(super) struct Sending<'a> {
