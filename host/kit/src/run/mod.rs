@@ -172,6 +172,9 @@ pub(crate) fn limits(timeout: Duration) -> Limits {
         // An author waits for a large guest; what a server would say to it is
         // for `muster plugin validate`.
         compile: Duration::from_secs(600),
+        // A fixture says each request that is made.
+        retry_share: 0,
+        longest_rest: Duration::ZERO,
         plugin_breaker: never,
         backend_breaker: never,
         ..defaults
