@@ -39,10 +39,15 @@ fn it_is_a_component() {
 
 #[test]
 fn it_exports_the_contract() {
-    let (_, exports) = names();
+    let (_, mut exports) = names();
+    exports.sort();
     assert_eq!(
         exports,
-        ["muster:roster/roster@0.1.0", "wasi:http/handler@0.3.2"]
+        [
+            "muster:roster/batch@0.1.0",
+            "muster:roster/roster@0.1.0",
+            "wasi:http/handler@0.3.2"
+        ]
     );
 }
 

@@ -25,8 +25,8 @@ pub struct HostPlugin {
     pub deny_all_stubs: bool,
     /// `[virtual_host.plugin.settings]`: what it reads beside what the host tells it.
     pub settings: PluginSettings,
-    /// Fetches that are kept for `muster plugin record`, with what the app said to them. Default 0:
-    /// none.
+    /// Fetches that are kept for `muster plugin record`, with what the app said to them. 0, the
+    /// default, are none.
     pub record: usize,
     /// `[virtual_host.plugin.limits]` over `[limits.plugin]`.
     pub limits: PluginLimits,
@@ -59,7 +59,7 @@ impl HostPlugin {
                 .unwrap_or_default(),
             deny_all_stubs: section.value("deny_all_stubs", false),
             settings: PluginSettings::read(section),
-            record: section.value("record", 0),
+            record: section.optional("record").unwrap_or_default(),
             limits: section.section("limits", |section| PluginLimits::read(section, limits)),
         }
     }

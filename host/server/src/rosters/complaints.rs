@@ -1,12 +1,15 @@
-//! Failed fetches in the log: one now and then, with the number of the others.
-//! While an app fails, a storm of logins must not become one of lines.
+//! Failed fetches in the log: each of a few, and of many one a second, with the
+//! number of the others. While an app fails, a storm of logins must not become
+//! one of lines.
 
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// How often a failure is told at most, for one virtual host.
-const EVERY: Duration = Duration::from_secs(10);
+/// Failures of one virtual host that are told one by one.
+const AT_ONCE: u32 = 20;
+/// Afterwards, how often one is.
+const EVERY: Duration = Duration::from_secs(1);
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -15,7 +18,8 @@ pub(super) struct Complaints(Mutex<Told>);
 /// A leaf lock, held for a look.
 #[derive(Debug, Default)]
 struct Told {
-    last: Option<Instant>,
+    /// When as many may be told again as at first.
+    rested: Option<Instant>,
     since: u64,
 }
 
@@ -24,12 +28,12 @@ impl Complaints {
     /// last one that was.
     pub(super) fn due(&self, now: Instant) -> Option<u64> {
         let mut told = self.0.lock();
-        let recent = |last| now.saturating_duration_since(last) < EVERY;
-        if told.last.is_some_and(recent) {
+        let rested = told.rested.map_or(now, |rested| rested.max(now));
+        if rested.saturating_duration_since(now) > EVERY * (AT_ONCE - 1) {
             told.since = told.since.saturating_add(1);
             return None;
         }
-        told.last = Some(now);
+        told.rested = Some(rested + EVERY);
         Some(std::mem::take(&mut told.since))
     }
 }
@@ -39,14 +43,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_is_told_and_then_how_many_there_were() {
+    fn a_few_are_told_each_and_of_many_how_many_there_were() {
         let (complaints, now) = (Complaints::default(), Instant::now());
-        assert_eq!(complaints.due(now), Some(0));
+        for _ in 0..AT_ONCE {
+            assert_eq!(complaints.due(now), Some(0));
+        }
         for _ in 0..3 {
             assert_eq!(complaints.due(now + EVERY / 2), None);
         }
         assert_eq!(complaints.due(now + EVERY), Some(3));
         assert_eq!(complaints.due(now + EVERY), None);
-        assert_eq!(complaints.due(now + 3 * EVERY), Some(1));
+        let later = now + EVERY * 100;
+        let told = (0..1_000).filter(|_| complaints.due(later).is_some());
+        assert_eq!(told.count(), AT_ONCE as usize);
     }
 }

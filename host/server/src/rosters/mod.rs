@@ -302,10 +302,10 @@ impl Rosters {
             Err(error) => {
                 match user.source.complaints.due(Instant::now().into_std()) {
                     Some(since) => {
-                        tracing::warn!(user = %user.account, %error, since, "a roster could not be fetched; told once in ten seconds, with the number of those since");
+                        tracing::warn!(user = %user.account, %error, untold = since, "the roster could not be fetched");
                     }
                     None => {
-                        tracing::debug!(user = %user.account, %error, "a roster could not be fetched");
+                        tracing::debug!(user = %user.account, %error, "the roster could not be fetched");
                     }
                 }
                 if error.reach() == Reach::NoSuchUser {
