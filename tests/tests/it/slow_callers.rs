@@ -104,7 +104,8 @@ async fn slow_and_silent_callers_leave_in_time_and_nobody_notices() {
         assert_in_time(end.after, Duration::from_secs(2));
     }
     for end in bodies.join_all().await {
-        assert_eq!(end.reply.map(|reply| reply.status), Some(408));
+        // Who still sends when the server closes may lose the answer to a reset.
+        assert!(end.reply.is_none_or(|reply| reply.status == 408));
         assert_in_time(end.after, Duration::from_secs(3));
     }
     for end in idle.join_all().await {

@@ -95,7 +95,14 @@ impl Replayed {
     pub fn add(&mut self, username: &str, verdict: Verdict) {
         self.calls += 1;
         // A call that came to nothing new says nothing about the list.
-        if verdict != Verdict::Same {
+        if verdict == Verdict::Same {
+            return;
+        }
+        // Nor does one that was answered `unchanged` then, where a list was
+        // compared before.
+        let known = self.users.get(username);
+        let compared = matches!(known, Some(Verdict::Changed { .. }));
+        if !(compared && matches!(verdict, Verdict::Other { .. })) {
             self.users.insert(username.to_owned(), verdict);
         }
     }
