@@ -310,12 +310,14 @@ async fn refresh(storm: &Storm) -> Value {
     ];
     let body = json!(storm.users).to_string();
     let request = request("POST", "/roster_admin/refresh", &fields, body.as_bytes());
-    let mut socket = TcpStream::connect(storm.process.http()).await.unwrap();
-    socket.write_all(&request).await.unwrap();
+    let mut socket = TcpStream::connect(storm.process.http())
+        .await
+        .expect("an answer");
+    socket.write_all(&request).await.expect("an answer");
     let mut reply = Vec::new();
     let read = tokio::time::timeout(PATIENCE, socket.read_to_end(&mut reply));
-    read.await.unwrap().unwrap();
-    let reply = String::from_utf8(reply).unwrap();
-    let (_, body) = reply.split_once("\r\n\r\n").unwrap();
+    read.await.expect("in time").expect("an answer");
+    let reply = String::from_utf8(reply).expect("an answer");
+    let (_, body) = reply.split_once("\r\n\r\n").expect("an answer");
     serde_json::from_str(body).unwrap_or_else(|_| panic!("{reply}"))
 }
