@@ -28,9 +28,9 @@ async fn plugin(arguments: &[&str]) -> (Option<i32>, String, String) {
     )
 }
 
-async fn start(app: &App, record: &str) -> Muster {
+async fn start(app: &App, keys: &str) -> Muster {
     let setup = Setup::new().host(DOMAIN, ANYONE, &app.roster_url());
-    let setup = setup.with_host_sections(&format!("[virtual_host.plugin]\nrecord = {record}\n"));
+    let setup = setup.with_host_sections(&format!("[virtual_host.plugin]\n{keys}\n"));
     Muster::start(&setup).await
 }
 
@@ -42,7 +42,7 @@ async fn a_running_host_is_recorded_and_replayed_into_another_build() {
         json!({"marie@example.test": {"name": "Marie Curie", "subscription": "to"}}),
     );
     app.set_contacts("paul", json!({"rose@example.test": {"name": "Rose"}}));
-    let muster = start(&app, "100").await;
+    let muster = start(&app, "record = 100").await;
     let mut sessions = Vec::new();
     for user in ["john", "paul"] {
         let account = format!("{user}@{DOMAIN}");
@@ -111,7 +111,7 @@ async fn shadow(muster: &Muster, method: &str, component: &[u8]) -> http::Reply 
 async fn a_shadow_tells_what_would_be_pushed_and_touches_nobody() {
     let app = App::start().await;
     app.set_contacts("john", json!({"marie@example.test": {}}));
-    let muster = start(&app, "0").await;
+    let muster = start(&app, "").await;
     assert_eq!(shadow(&muster, "GET", b"").await.status, 409);
     let account = format!("john@{DOMAIN}");
     let mut john = Client::login(muster.xmpp(), &account, "any", None, Mechanism::Plain).await;
@@ -168,7 +168,7 @@ async fn a_shadow_tells_what_would_be_pushed_and_touches_nobody() {
 #[tokio::test]
 async fn nothing_is_recorded_unless_the_operator_wants_it() {
     let app = App::start().await;
-    let muster = start(&app, "0").await;
+    let muster = start(&app, "").await;
     let url = format!("http://{}", muster.http());
     let arguments = ["record", DOMAIN, "--url", &url, "--token", TOKEN];
     let (code, said, complained) = plugin(&arguments).await;
