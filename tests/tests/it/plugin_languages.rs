@@ -67,7 +67,8 @@ const ROWS: [Row; 6] = [
     },
     Row {
         file: Some("graphql"),
-        path: "/",
+        // Its origin alone counts.
+        path: "/people/%s",
         hook: "/roster_admin/graphql-hook",
         event: |people| {
             let ids = people.iter().map(|user| format!("p-{user}"));
