@@ -102,6 +102,7 @@ impl Pseudonyms {
         for (origin, _) in &about.origins {
             names.open.extend(words(origin));
         }
+        names.open_kinds(recording);
         // Names go first: a user may be called like a word of the URL.
         for fetch in &recording.fetches {
             names.person(&fetch.username);
@@ -119,6 +120,37 @@ impl Pseudonyms {
             }
         }
         names
+    }
+
+    /// What stays in documents has to stay in what was made of them.
+    fn open_kinds(&mut self, recording: &Recording) {
+        for exchange in &recording.exchanges {
+            let document = exchange.body.as_deref().map(serde_json::from_str::<Value>);
+            if let Some(Ok(document)) = document {
+                self.open_kinds_in(&document, None);
+            }
+        }
+    }
+
+    fn open_kinds_in(&mut self, value: &Value, key: Option<&str>) {
+        match value {
+            Value::String(text) => {
+                if key.is_some_and(|key| self.kinds.contains(key)) && is_kind(text) {
+                    self.open.extend(words(text));
+                }
+            }
+            Value::Array(values) => {
+                for value in values {
+                    self.open_kinds_in(value, key);
+                }
+            }
+            Value::Object(map) => {
+                for (key, value) in map {
+                    self.open_kinds_in(value, Some(key));
+                }
+            }
+            _ => {}
+        }
     }
 
     /// The words of a name are never open.

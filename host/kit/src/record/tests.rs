@@ -139,6 +139,25 @@ fn no_name_is_told_and_the_same_names_have_the_same_pseudonyms() {
 }
 
 #[test]
+fn what_is_kept_in_documents_is_kept_in_what_was_made_of_them() {
+    let (recorder, _) = recorder(10, 1 << 20);
+    let body = r#"{"friends": [{"handle": "marie", "lists": ["Family"], "note": "Family"}]}"#;
+    let mut marie = contact("marie@example.test", "Marie");
+    marie.groups = vec!["Family".to_owned(), "Book club".to_owned()];
+    fetch(&recorder, "john", body, vec![marie]);
+    let keep = vec!["lists".to_owned()];
+    let eyes = Eyes::Anybody { keep };
+    let told = recorder.recording(about(), String::new(), &settings(), &eyes);
+    let Found::List(list) = &told.fetches[0].result else {
+        panic!("{told:?}");
+    };
+    assert_eq!(list[0].groups[0], "Family");
+    assert!(!list[0].groups[1].contains("club"), "{list:?}");
+    let text = serde_json::to_string(&told).unwrap();
+    assert!(!text.contains("marie") && !text.contains("Marie"), "{text}");
+}
+
+#[test]
 fn documents_by_name_have_pseudonyms_for_keys() {
     let (recorder, _) = recorder(10, 1 << 20);
     let body = r#"{"marie@example.test": {"name": "Marie"},
