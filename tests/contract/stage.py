@@ -170,7 +170,11 @@ def main():
                     *arguments,
                 ],
                 cwd=logs,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={
+                    **os.environ,
+                    "PYTHONUNBUFFERED": "1",
+                    "SCHEMATHESIS_HOOKS": str(here / "serializers.py"),
+                },
             ).returncode
             server.send_signal(signal.SIGTERM)
             ended = server.wait(30)
