@@ -134,10 +134,10 @@ impl Pseudonyms {
 
     fn open_kinds_in(&mut self, value: &Value, key: Option<&str>) {
         match value {
-            Value::String(text) => {
-                if key.is_some_and(|key| self.kinds.contains(key)) && is_kind(text) {
-                    self.open.extend(words(text));
-                }
+            Value::String(text)
+                if key.is_some_and(|key| self.kinds.contains(key)) && is_kind(text) =>
+            {
+                self.open.extend(words(text));
             }
             Value::Array(values) => {
                 for value in values {
