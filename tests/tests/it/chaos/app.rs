@@ -127,11 +127,6 @@ impl Caller {
         self.lives.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Keeps a list from being changed for as long as the guard lives.
-    pub(super) async fn may_change(&self, user: usize) -> RwLockReadGuard<'_, ()> {
-        self.lists[user].read().await
-    }
-
     /// Tells of these users, and of all of whom the app still has to tell.
     pub(super) async fn call(&self, style: Style, users: &[usize]) {
         let mut all: BTreeSet<usize> = users.iter().copied().collect();
@@ -427,8 +422,13 @@ impl Caller {
         }
     }
 
-    /// Keeps lists from being handed in meanwhile, always in the same order.
-    async fn kept(&self, users: &[usize]) -> Vec<RwLockReadGuard<'_, ()>> {
+    /// Keeps the lists of these users, each named once and in order, from being
+    /// handed in for as long as the guards live. A second read of the same list
+    /// would wait behind a writer that waits for the first.
+    pub(super) async fn kept(
+        &self,
+        users: impl IntoIterator<Item = &usize>,
+    ) -> Vec<RwLockReadGuard<'_, ()>> {
         let mut kept = Vec::new();
         for user in users {
             kept.push(self.lists[*user].read().await);

@@ -175,12 +175,11 @@ impl Run {
         let truth = Arc::clone(&self.truth);
         match event {
             Event::Change { user, change } => under_way.spawn(async move {
-                let other = match change {
-                    plan::Change::Befriend(other) => other,
-                    _ => user,
-                };
-                let _one = caller.may_change(user.min(other)).await;
-                let _other = caller.may_change(user.max(other)).await;
+                let mut lists = BTreeSet::from([user]);
+                if let plan::Change::Befriend(other) = change {
+                    lists.insert(other);
+                }
+                let _kept = caller.kept(&lists).await;
                 truth.change(user, change);
             }),
             Event::Call { style, users } => {
