@@ -79,12 +79,14 @@ impl Rosters {
             };
         }
         let was_held = std::mem::replace(&mut state.held, holds);
-        drop(state);
+        // Under the lock: who leaves at this moment is counted out after, and
+        // not before, being counted in.
         match (was_held, holds) {
             (false, true) => guard.begins_to_hold(now),
             (true, false) => guard.ends_to_hold(),
             _ => {}
         }
+        drop(state);
         match holds {
             true => {
                 tracing::debug!(user = %user.account, "the app's answer is held");

@@ -168,13 +168,12 @@ impl Rosters {
         {
             // Before anybody can enter again, so that nothing is pushed to a
             // session that knows nothing of it.
-            let was_held = {
+            {
                 let mut state = user.state();
                 state.gone = true;
-                std::mem::take(&mut state.held)
-            };
-            if was_held {
-                user.source.guard.ends_to_hold();
+                if std::mem::take(&mut state.held) {
+                    user.source.guard.ends_to_hold();
+                }
             }
             user.source.guard.left(account);
             user.source.outage.settle(account);

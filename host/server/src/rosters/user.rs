@@ -27,8 +27,8 @@ pub(crate) struct User {
     offline_turn: Arc<tokio::sync::Mutex<()>>,
     /// Held while a resource gets the snapshot and becomes interested, while a
     /// new snapshot is put in and pushed, and while presence goes out by it.
-    /// Under it only the leaf locks of `Sessions` are taken, never another
-    /// user's state, and nothing is awaited.
+    /// Under it only the leaf locks of `Sessions` and of the guard are taken,
+    /// never another user's state, and nothing is awaited.
     state: Mutex<State>,
     /// There is a snapshot where there was none.
     shown: Notify,

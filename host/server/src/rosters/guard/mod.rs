@@ -101,7 +101,8 @@ impl Guard {
         self.policy.lock().left(account);
     }
 
-    /// One user more has something else than the app says.
+    /// One user more has something else than the app says. Called under that
+    /// user's state lock, as is [`Guard::ends_to_hold`].
     pub(super) fn begins_to_hold(&self, now: Instant) {
         self.tell_held(self.held.fetch_add(1, Ordering::Relaxed) + 1);
         if !self.holds(now) {
@@ -113,8 +114,7 @@ impl Guard {
 
     /// One user less.
     pub(super) fn ends_to_hold(&self) {
-        let before = self.held.fetch_sub(1, Ordering::Relaxed);
-        self.tell_held(before.saturating_sub(1));
+        self.tell_held(self.held.fetch_sub(1, Ordering::Relaxed) - 1);
     }
 
     /// The operator says that the removals are meant. How many users are
