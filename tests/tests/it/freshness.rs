@@ -1,12 +1,15 @@
 //! How old a roster may get: `ttl`, by which a further client of a user has it
 //! asked for anew, and `resync_interval`, by which it is asked for by itself.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use muster_tests::app::{Answer, App};
 use muster_tests::client::error_of;
+use muster_tests::metrics::Metrics;
 use muster_tests::muster::Setup;
+use muster_tests::process::Process;
 use muster_tests::stage::{Stage, item, items};
 use muster_tests::within;
 use serde_json::json;
@@ -72,6 +75,45 @@ async fn nobody_waits_for_a_slow_app_when_there_is_an_old_one() {
         let expected = ["aaron@example.test remove", "zoe@example.test both"];
         assert_eq!(pushes, expected);
     }
+}
+
+/// Time that a renewal waits behind others is no fault of the app's.
+#[tokio::test]
+async fn who_waits_in_line_for_a_newer_roster_holds_nothing_against_the_app() {
+    const ASKED: usize = 6;
+    let app = App::start().await;
+    let setup = Setup::for_app(&app)
+        .roster_keys("ttl = \"1ms\"\nstale_after = \"50ms\"")
+        .with("[limits.refresh]\nconcurrency = 1\nconcurrency_floor = 1");
+    let binary = Path::new(env!("CARGO_BIN_EXE_muster-under-test"));
+    let process = Process::start(binary, &setup).await;
+    let stage = Stage::at(Arc::new(app), process.xmpp(), process.http());
+    stage.contacts("john", json!({"aaron": {}}));
+    let mut john = stage.online("john").await;
+    // The app's only place is taken.
+    let gate = stage.app.hold("marie");
+    let mut marie = stage.bound("marie").await;
+    marie
+        .send("<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>")
+        .await;
+    stage.app.wait_for_requests("marie", 1).await;
+    for _ in 0..ASKED {
+        assert_eq!(items(&john.roster().await), ["aaron@example.test both"]);
+    }
+    let metrics = Metrics::scrape(process.http()).await;
+    assert_eq!(metrics.sum("muster_rosters_owed", &[]), 0.0);
+    let late = metrics.sum("muster_roster_renewals_total", &["outcome=\"late\""]);
+    assert_eq!(late, ASKED as f64);
+    // What comes of them later is not counted again.
+    stage.contacts("john", json!({"zoe": {}}));
+    gate.open();
+    let mut pushes = [item(&john.push().await), item(&john.push().await)];
+    pushes.sort();
+    let expected = ["aaron@example.test remove", "zoe@example.test both"];
+    assert_eq!(pushes, expected);
+    let metrics = Metrics::scrape(process.http()).await;
+    let all = metrics.sum("muster_roster_renewals_total", &[]);
+    assert_eq!(all, ASKED as f64);
 }
 
 #[tokio::test]

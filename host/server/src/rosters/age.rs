@@ -5,7 +5,10 @@
 //! user's clients go on with what they have, and get the difference pushed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+use tracing::Instrument as _;
 
 use super::fallback::is_owed;
 use super::flight::{Boarding, Landed};
@@ -42,63 +45,63 @@ impl Rosters {
     pub(super) async fn renew(self: &Arc<Self>, user: &Arc<User>) -> Result<(), SourceError> {
         let source = &user.source;
         if source.policy != OnBackendFailure::Stale {
-            let landed = Arc::clone(self).fetch_anew(Arc::clone(user)).await;
-            return self.renewed(user, landed);
+            let landed = self.fetch_anew(user, &AtomicBool::new(false)).await;
+            return self.renewed(user, landed).counted();
         }
         if source.outage.is_known(Instant::now()) {
-            return self.renewed_not(user);
+            self.renewed_not(user);
+            return Renewed::No(None).counted();
         }
-        let (rosters, other) = (Arc::clone(self), Arc::clone(user));
+        let begun = Arc::new(AtomicBool::new(false));
+        let (rosters, other, watched) = (Arc::clone(self), Arc::clone(user), Arc::clone(&begun));
         let mut flight = Box::pin(async move {
-            let landed = Arc::clone(&rosters).fetch_anew(Arc::clone(&other)).await;
+            let landed = rosters.fetch_anew(&other, &watched).await;
             rosters.renewed(&other, landed)
         });
         match tokio::time::timeout(source.stale_after, &mut flight).await {
-            Ok(renewed) => renewed,
+            Ok(renewed) => renewed.counted(),
             Err(_) => {
-                source.outage.failed(Instant::now());
+                if begun.load(Ordering::Relaxed) {
+                    // Else it is our own line that takes long.
+                    source.outage.failed(Instant::now());
+                }
                 let stop = self.stop.clone();
-                self.tasks.spawn(async move {
-                    // What is late is pushed.
-                    let _ = stop.run_until_cancelled(flight).await;
-                });
+                // What is late is pushed.
+                let late = async move { stop.run_until_cancelled(flight).await };
+                self.tasks.spawn(late.in_current_span());
                 count("late");
                 Ok(())
             }
         }
     }
 
-    async fn fetch_anew(self: Arc<Self>, user: Arc<User>) -> Landed {
+    async fn fetch_anew(&self, user: &User, begun: &AtomicBool) -> Landed {
         let arrival = user.flights.arrive();
         match user.flights.join(arrival).await {
             Boarding::Served(landed) => landed,
-            Boarding::Turn(turn) => self.fetch(&user, turn).await,
+            Boarding::Turn(turn) => self.fetch(user, turn, begun).await,
         }
     }
 
-    fn renewed(&self, user: &User, landed: Landed) -> Result<(), SourceError> {
+    fn renewed(&self, user: &User, landed: Landed) -> Renewed {
         match landed {
-            Ok(_) => {
-                count("ok");
-                Ok(())
-            }
+            Ok(_) => Renewed::Yes,
             Err(error) if user.source.policy == OnBackendFailure::Reject => {
-                count("failed");
-                Err(error)
+                Renewed::No(Some(error))
             }
-            Err(error) if is_owed(user.source.policy, error.reach()) => self.renewed_not(user),
-            // The app's word is held, or there is no such user: nothing better
-            // is to be had than what is there.
-            Err(_) => {
-                count("failed");
-                Ok(())
+            Err(error) => {
+                if is_owed(user.source.policy, error.reach()) {
+                    self.renewed_not(user);
+                }
+                // Else the app's word is held, or there is no such user:
+                // nothing better is to be had than what is there.
+                Renewed::No(None)
             }
         }
     }
 
     /// The roster stands in for a newer one, which the app owes.
-    fn renewed_not(&self, user: &User) -> Result<(), SourceError> {
-        count("failed");
+    fn renewed_not(&self, user: &User) {
         let mut state = user.state();
         if state.is_confirmed() {
             let age = state.age().unwrap_or_default();
@@ -106,7 +109,29 @@ impl Rosters {
         }
         drop(state);
         self.owe(user);
-        Ok(())
+    }
+}
+
+/// What came of it in time.
+enum Renewed {
+    Yes,
+    /// With the error that the client is to hear of.
+    No(Option<SourceError>),
+}
+
+impl Renewed {
+    /// Counts it, once for a client that asked.
+    fn counted(self) -> Result<(), SourceError> {
+        match self {
+            Renewed::Yes => {
+                count("ok");
+                Ok(())
+            }
+            Renewed::No(error) => {
+                count("failed");
+                error.map_or(Ok(()), Err)
+            }
+        }
     }
 }
 

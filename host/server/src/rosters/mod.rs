@@ -30,6 +30,7 @@ mod user;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use muster_xmpp::presence::turns;
 use muster_xmpp::roster::{ChangeCounts, Snapshot, diff};
@@ -236,11 +237,12 @@ impl Rosters {
         let arrival = user.flights.arrive();
         match user.flights.follow(arrival).await {
             Boarding::Served(landed) => landed,
-            Boarding::Turn(turn) => self.fetch(user, turn).await,
+            Boarding::Turn(turn) => self.fetch(user, turn, &AtomicBool::new(false)).await,
         }
     }
 
-    async fn fetch(&self, user: &User, turn: Turn<'_>) -> Landed {
+    /// Fetches in the user's turn; `begun` as for [`Source::fetch_watched`].
+    async fn fetch(&self, user: &User, turn: Turn<'_>, begun: &AtomicBool) -> Landed {
         let (known, is_shown) = {
             let state = user.state();
             let snapshot = state.snapshot.as_ref();
@@ -253,12 +255,12 @@ impl Rosters {
             true => None,
             false => self.last_known(user).await,
         };
-        let fetched = user.source.fetch(Want {
+        let want = Want {
             account: &user.account,
             known: known.as_deref(),
             class: Class::Refresh,
-        });
-        let fetched = fetched.await;
+        };
+        let fetched = user.source.fetch_watched(want, begun).await;
         let landed = self.land(user, fetched, kept.as_deref());
         turn.end(landed.clone());
         landed
