@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use muster_tests::app::{Answer, App};
 use muster_tests::bystanders::Bystanders;
 use muster_tests::client::{Client, Mechanism, error_of, is_push, ns};
-use muster_tests::http::{exchange, request};
-use muster_tests::muster::{Muster, Setup, Summary, TOKEN};
+use muster_tests::metrics::Metrics;
+use muster_tests::muster::{Muster, Setup, Summary};
 use muster_tests::process::Process;
 use muster_tests::stage::{DOMAIN, Stage, item, items};
 use muster_tests::within;
@@ -55,21 +55,28 @@ async fn roster_since(client: &mut Client, version: &str) -> Element {
     client.iq("get", None, &payload).await
 }
 
-/// The value of a metric of a process, or the sum of those whose lines start so.
-async fn metric(process: &Process, start: &str) -> f64 {
-    let authorization = format!("Bearer {TOKEN}");
-    let scrape = request("GET", "/metrics", &[("Authorization", &authorization)], b"");
-    let metrics = exchange(process.http(), &scrape).await.text();
-    let lines = metrics.lines().filter(|line| line.starts_with(start));
-    let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-    values.sum()
+/// Rosters that a process has kept, given up or forgotten.
+async fn kept(process: &Process, outcome: &str) -> f64 {
+    let metrics = Metrics::scrape(process.http()).await;
+    metrics.sum(
+        "muster_rosters_kept_total",
+        &[&format!("outcome=\"{outcome}\"")],
+    )
+}
+
+/// Rosters that its clients were given from there.
+async fn served(process: &Process, source: &str) -> f64 {
+    let metrics = Metrics::scrape(process.http()).await;
+    metrics.sum(
+        "muster_rosters_served_total",
+        &[&format!("source=\"{source}\"")],
+    )
 }
 
 /// Waits until so many rosters have been written to the disk in all.
 async fn until_kept(process: &Process, count: f64) {
-    let name = "muster_rosters_kept_total{outcome=\"kept\"}";
     within("rosters to be kept", async {
-        while metric(process, name).await < count {
+        while kept(process, "kept").await < count {
             // Nothing tells from outside.
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -440,6 +447,39 @@ async fn a_user_who_is_gone_is_forgotten() {
     assert!(error_of(&john.roster().await).starts_with("wait/"));
 }
 
+/// Nothing is owed to a user whom the app does not know when it is back: whoever
+/// is asked for in vain holds up the others.
+#[tokio::test]
+async fn who_is_gone_when_the_app_is_back_is_owed_nothing() {
+    let stage = impatient("").await;
+    let names = ["john", "peter"];
+    stage.befriend(&names);
+    visits(&stage, &names).await;
+    stage.app.set_outage(Some(Answer::Status(500)));
+    let mut clients = Vec::new();
+    for name in names {
+        let mut client = stage.bound(name).await;
+        assert_eq!(items(&client.roster().await).len(), 1, "{name}");
+        clients.push(client);
+    }
+    stage.answer("john", Answer::Status(404));
+    stage.answer("peter", Answer::Status(500));
+    stage.app.set_outage(None);
+    let asked = stage.app.requests_for("john").len();
+    stage.app.wait_for_requests("john", asked + 1).await;
+    // The other one is still owed a roster, and is asked for over and over.
+    let others = stage.app.requests_for("peter").len();
+    stage.app.wait_for_requests("peter", others + 4).await;
+    assert_eq!(stage.app.requests_for("john").len(), asked + 1);
+    // The session keeps what it has seen; the next one is told.
+    let mut john = clients.remove(0);
+    assert!(!john.settle().await.iter().any(is_push));
+    john.leave().await;
+    stage.until_offline("john").await;
+    let mut john = stage.bound("john").await;
+    assert_eq!(error_of(&john.roster().await), "cancel/item-not-found");
+}
+
 /// A refresh for somebody who is not here says that the kept roster is out of
 /// date, which it may be at any time: the app is asked at the login.
 #[tokio::test]
@@ -515,10 +555,7 @@ async fn after_a_kill_the_last_known_roster_is_there() {
     process.kill_and_restart(binary()).await;
     let mut john = login(&process, "john").await;
     assert_eq!(items(&john.roster().await), ["aaron@example.test both"]);
-    assert_eq!(
-        metric(&process, "muster_rosters_served_total{source=\"stale\"}").await,
-        1.0
-    );
+    assert_eq!(served(&process, "stale").await, 1.0);
     // The app comes back as it was: it confirms what is kept.
     let app = App::start_at(address).await;
     app.set_contacts("john", json!({"aaron@example.test": {}}));
@@ -535,14 +572,11 @@ async fn after_a_kill_the_last_known_roster_is_there() {
     let last = requests.last().expect("a request");
     assert!(last.header("if-none-match").is_some(), "a 304 will do");
     assert_eq!(
-        metric(&process, "muster_rosters_kept_total{outcome=\"kept\"}").await,
+        kept(&process, "kept").await,
         0.0,
         "an unchanged roster is not written again"
     );
-    assert_eq!(
-        metric(&process, "muster_rosters_served_total{source=\"app\"}").await,
-        1.0
-    );
+    assert_eq!(served(&process, "app").await, 1.0);
 }
 
 /// What is no longer to be kept is taken out at the start, and so is what
@@ -582,8 +616,7 @@ async fn a_change_of_the_configuration_is_heeded() {
         assert_eq!(items(&john.roster().await), ["marie@example.test both"]);
         process.kill_and_restart_with(binary(), &without).await;
         within("the clean-up", async {
-            let name = "muster_rosters_kept_total{outcome=\"forgotten\"}";
-            while metric(&process, name).await < 1.0 {
+            while kept(&process, "forgotten").await < 1.0 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         })

@@ -93,6 +93,11 @@ impl Outage {
         }
     }
 
+    /// Whether the account is owed a roster.
+    pub(super) fn owes(&self, account: &str) -> bool {
+        self.ledger.lock().owed.places.contains_key(account)
+    }
+
     /// The account is owed nothing any more.
     pub(super) fn settle(&self, account: &str) {
         self.ledger.lock().owed.remove(account);
@@ -243,6 +248,7 @@ mod tests {
             outage.owe(account);
         }
         outage.settle("b");
+        assert!(outage.owes("a") && !outage.owes("b"));
         assert_eq!(outage.owed(), 2);
         assert_eq!(outage.take(1), ["a".into()]);
         outage.owe("a");

@@ -13,9 +13,10 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::fallback::is_owed;
 use super::outage::Pace;
 use super::source::Source;
-use super::{Rosters, SourceError, User};
+use super::{Rosters, User};
 
 /// Asks `source` for what it owes until `stop`.
 pub(super) async fn run(rosters: Arc<Rosters>, source: Arc<Source>, stop: CancellationToken) {
@@ -85,8 +86,10 @@ async fn ask(rosters: &Arc<Rosters>, user: Arc<User>) -> Answered {
     let landed = rosters.refetch(&user).await;
     let outcome = if landed.is_ok() { "ok" } else { "failed" };
     metrics::counter!("muster_roster_recoveries_total", "outcome" => outcome).increment(1);
-    if matches!(landed, Ok(_) | Err(SourceError::Held)) {
-        // The guard asks again for whom it holds.
+    let owed = landed.is_err_and(|error| is_owed(user.source.policy, error.reach()));
+    if !owed {
+        // The app does not know the user, or the guard holds its answer, and
+        // asks again by itself.
         return Answered::Yes;
     }
     // Behind all others. Who has left in the meantime is not found next time.

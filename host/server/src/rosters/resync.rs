@@ -159,8 +159,8 @@ async fn ask(rosters: &Rosters, source: &Source, account: Box<str>) {
     let Some(user) = rosters.find(&account) else {
         return;
     };
-    if !user.state().is_confirmed() {
-        // Others ask for whom the app owes something.
+    if user.snapshot().is_none() || source.outage.owes(&account) {
+        // Whoever wants the roster asks, and `recovery` for what is owed.
         return;
     }
     let outcome = match rosters.refetch(&user).await {
