@@ -70,6 +70,7 @@ mod storm;
 mod stream;
 mod tidy;
 mod tls;
+mod together;
 mod traces;
 mod unauthenticated;
 mod url;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use muster_plugin::{FetchError, Fetched, ManyError, PluginFault};
+use muster_plugin::{FetchError, Many, ManyError, PluginFault};
 use tokio_util::sync::CancellationToken;
 
 use super::limiter::{Ending, Party};
@@ -44,9 +44,11 @@ async fn provide(source: &Source, party: Riders) {
         .map(str::to_owned)
         .collect();
     let many = source.ask_for_many(&usernames).await;
+    let many = many.map_err(Failed::of);
     count(&many, usernames.len());
-    let error = match many {
+    match many {
         Ok(lists) => {
+            source.note(None);
             let Party { permit, riders } = party;
             for (rider, list) in riders.into_iter().zip(lists) {
                 let answer = list.map_err(SourceError::Fetch);
@@ -54,52 +56,59 @@ async fn provide(source: &Source, party: Riders) {
                 rider.serve(answer);
             }
             permit.end(Ending::Answered);
-            return;
         }
-        Err(error) => error,
-    };
-    if is_refused_together(&error) {
-        tracing::info!(users = usernames.len(), %error, "users cannot be asked for together, and are asked for one by one for a while");
-        source.one_by_one(party);
-        return;
-    }
-    let error = match error {
-        ManyError::Fetch(error) => SourceError::Fetch(error),
-        // Not here: see above.
-        ManyError::Unsupported => SourceError::ShuttingDown,
-    };
-    let Party { permit, riders } = party;
-    permit.end(source.ending(Some(&error)));
-    for rider in riders {
-        rider.serve(Err(error.clone()));
+        Err(Failed::Together(error)) => {
+            tracing::info!(users = usernames.len(), %error, "users cannot be asked for together, and are asked for one by one for a while");
+            source.one_by_one(party);
+        }
+        Err(Failed::Altogether(error)) => {
+            let error = SourceError::Fetch(error);
+            // Once, however many wait for it.
+            source.note(Some(&error));
+            let Party { permit, riders } = party;
+            permit.end(source.ending(Some(&error)));
+            for rider in riders {
+                rider.serve(Err(error.clone()));
+            }
+        }
     }
 }
 
-/// Whether each of them may have an answer by itself.
-fn is_refused_together(error: &ManyError) -> bool {
-    match error {
-        ManyError::Unsupported => true,
-        ManyError::Fetch(error) => matches!(
-            error,
-            FetchError::Status(404 | 405 | 501)
+/// What a failure means for those who were asked for.
+#[derive(Debug)]
+enum Failed {
+    /// Each of them may have an answer by itself.
+    Together(ManyError),
+    /// None of them would.
+    Altogether(FetchError),
+}
+
+impl Failed {
+    fn of(error: ManyError) -> Failed {
+        match error {
+            ManyError::Unsupported => Failed::Together(error),
+            ManyError::Fetch(
+                FetchError::Status(404 | 405 | 501)
                 | FetchError::Denied
                 | FetchError::TooLarge
                 | FetchError::Malformed(_)
                 | FetchError::Plugin(
                     PluginFault::Trap
-                        | PluginFault::TurnLimit
-                        | PluginFault::ResourceLimit
-                        | PluginFault::StackOverflow
-                )
-        ),
+                    | PluginFault::TurnLimit
+                    | PluginFault::ResourceLimit
+                    | PluginFault::StackOverflow,
+                ),
+            ) => Failed::Together(error),
+            ManyError::Fetch(error) => Failed::Altogether(error),
+        }
     }
 }
 
-fn count(many: &Result<Vec<Result<Fetched, FetchError>>, ManyError>, users: usize) {
+fn count(many: &Result<Many, Failed>, users: usize) {
     let outcome = match many {
         Ok(_) => "answered",
-        Err(error) if is_refused_together(error) => "refused",
-        Err(_) => "failed",
+        Err(Failed::Together(_)) => "refused",
+        Err(Failed::Altogether(_)) => "failed",
     };
     metrics::counter!("muster_fetch_batches_total", "outcome" => outcome).increment(1);
     metrics::counter!("muster_fetch_batched_users_total", "outcome" => outcome)
@@ -112,11 +121,13 @@ mod tests {
 
     #[test]
     fn what_fails_for_all_is_not_asked_for_one_by_one() {
-        for (error, refused) in [
+        let refused = |error| matches!(Failed::of(error), Failed::Together(_));
+        for (error, expected) in [
             (FetchError::Status(404), true),
             (FetchError::Status(405), true),
             (FetchError::Status(501), true),
             (FetchError::TooLarge, true),
+            (FetchError::Denied, true),
             (FetchError::Malformed(String::new()), true),
             (FetchError::Plugin(PluginFault::TurnLimit), true),
             (FetchError::Plugin(PluginFault::CircuitOpen), false),
@@ -126,9 +137,8 @@ mod tests {
             (FetchError::Timeout, false),
             (FetchError::Unavailable, false),
         ] {
-            let error = ManyError::Fetch(error);
-            assert_eq!(is_refused_together(&error), refused, "{error}");
+            assert_eq!(refused(error.clone().into()), expected, "{error}");
         }
-        assert!(is_refused_together(&ManyError::Unsupported));
+        assert!(refused(ManyError::Unsupported));
     }
 }

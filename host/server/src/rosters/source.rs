@@ -220,19 +220,19 @@ impl Source {
         want: Want<'_>,
         begun: &AtomicBool,
     ) -> Result<Answer, SourceError> {
-        let answer = match self.limiter.turn(want.class, want.account).await {
+        match self.limiter.turn(want.class, want.account).await {
             Ok(Turn::Alone(permit)) => {
                 begun.store(true, Ordering::Relaxed);
                 let answer = self.ask(want.account, want.known).await;
                 permit.end(self.ending(answer.as_ref().err()));
+                self.note(answer.as_ref().err());
                 answer
             }
+            // Whoever asked for all of them has taken note.
             Ok(Turn::Served(answer)) => answer,
             Err(NoTurn::Full) => Err(SourceError::Crowded),
             Err(NoTurn::Ending) => Err(SourceError::ShuttingDown),
-        };
-        self.note(answer.as_ref().err());
-        answer
+        }
     }
 
     /// Asks the app for the contacts of `account` as it states them, for nobody
@@ -270,8 +270,8 @@ impl Source {
         }
     }
 
-    /// Takes note of what an answer says about the app.
-    fn note(&self, error: Option<&SourceError>) {
+    /// Takes note of what the end of one request says about the app.
+    pub(super) fn note(&self, error: Option<&SourceError>) {
         match error.map(SourceError::reach) {
             None | Some(Reach::NoSuchUser) => self.outage.is_over(),
             Some(Reach::App) => self.outage.failed(Instant::now()),
