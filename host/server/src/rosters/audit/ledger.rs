@@ -68,6 +68,9 @@ struct Account {
     /// The audit was begun for this one.
     is_named: bool,
     state: State,
+    /// There was no room for all that the list says of others: what is not
+    /// known of it may still be in it.
+    is_cut: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,6 +211,9 @@ impl Ledger {
     fn note(&mut self, place: u32, contact: &BareJid, subscription: Subscription) {
         if self.says.len() >= self.limits.contacts {
             self.reach(Limit::AuditContacts, Cut::Contacts);
+            if let Some(user) = self.users.get_mut(place as usize) {
+                user.is_cut = true;
+            }
             return;
         }
         let Some(other) = self.place(contact.as_str()) else {
@@ -235,6 +241,7 @@ impl Ledger {
             jid,
             is_named: false,
             state: State::Mentioned,
+            is_cut: false,
         });
         Some(place)
     }
@@ -272,11 +279,13 @@ impl Ledger {
                 continue;
             };
             let concerns = user.is_named || contact.is_named || self.scope == Scope::Everybody;
+            let back = self.says.get(&(other, one)).copied();
+            let is_unknown = back.is_none() && contact.is_cut;
             let (user, contact, state) =
                 (user.jid.to_string(), contact.jid.to_string(), contact.state);
-            let back = self.says.get(&(other, one)).copied();
             match state {
                 _ if !concerns => {}
+                State::Told if is_unknown => {}
                 State::Unknown => self.find(Finding::UnknownContact { user, contact }),
                 // A pair is told once, from the side of the first.
                 State::Told if (back.is_none() || one < other) && !fit(subscription, back) => {

@@ -156,6 +156,8 @@ fn the_bounds_are_told() {
         ..limits()
     });
     assert_eq!(short.cut.as_deref(), Some("contacts"));
+    // What bob says of ada was not noted, and is not said to be missing.
+    assert_eq!(told(&short), ["ada both cleo absent"]);
     let brief = audit(AuditLimits {
         findings: 1,
         ..limits()
