@@ -131,7 +131,7 @@ impl Work {
 }
 
 impl Tap for Shadow {
-    fn begins(&self) -> u64 {
+    fn begins(&self, _: &str) -> u64 {
         self.tick()
     }
 

@@ -194,7 +194,7 @@ impl Plugin {
         };
         let span = tracing::debug_span!("call", op = "fetch", generation = self.number());
         let taps = self.surroundings.outbound.taps.get().unwrap_or_default();
-        let heard: Vec<_> = taps.iter().map(|tap| (tap.begins(), tap)).collect();
+        let heard: Vec<_> = taps.iter().map(|tap| (tap.begins(username), tap)).collect();
         let result = match self.try_fetch(&call).instrument(span).await {
             Err(FetchError::Plugin(PluginFault::Stuck)) => Err(FetchError::Timeout),
             result => result,
@@ -274,7 +274,8 @@ impl Plugin {
         let span = tracing::debug_span!("call", op = "handle", generation = self.number());
         let (mut refresher, mut heard) = (refresher, None);
         if let Some(taps) = self.surroundings.outbound.taps.get() {
-            let overheard = Overheard::new(refresher);
+            let most = self.surroundings.limits.refresh_usernames;
+            let overheard = Overheard::new(refresher, most);
             refresher = Arc::clone(&overheard) as _;
             heard = Some((request.clone(), overheard, taps));
         }

@@ -20,8 +20,8 @@ use crate::roster::{FetchError, Fetched};
 /// Listens to one plugin. Called on the way of a call, so it must be quick: a
 /// lock for a moment, no I/O.
 pub trait Tap: Send + Sync + 'static {
-    /// A fetch begins. What is returned comes back with its end.
-    fn begins(&self) -> u64;
+    /// A fetch of this user begins. What is returned comes back with its end.
+    fn begins(&self, username: &str) -> u64;
 
     /// It has ended.
     fn fetched(
@@ -37,7 +37,8 @@ pub trait Tap: Send + Sync + 'static {
     fn answered(&self, request: Request<Bytes>, response: Response<Bytes>);
 
     /// A request under `/roster_admin/` was handled by the plugin, which has had
-    /// these users refreshed for it.
+    /// these users refreshed for it: the first ones, if it asked for more in all
+    /// than one call of `rosters.refresh` may have.
     fn handled(
         &self,
         request: &Request<Bytes>,
@@ -50,13 +51,16 @@ pub trait Tap: Send + Sync + 'static {
 pub(crate) struct Overheard {
     refresher: Arc<dyn Refresher>,
     usernames: Mutex<Vec<String>>,
+    most: usize,
 }
 
 impl Overheard {
-    pub(crate) fn new(refresher: Arc<dyn Refresher>) -> Arc<Self> {
+    /// Keeps `most` names: a guest may ask as often as it likes.
+    pub(crate) fn new(refresher: Arc<dyn Refresher>, most: usize) -> Arc<Self> {
         Arc::new(Self {
             refresher,
             usernames: Mutex::default(),
+            most,
         })
     }
 
@@ -77,7 +81,10 @@ impl Refresher for Overheard {
         &self,
         usernames: Vec<String>,
     ) -> Pin<Box<dyn Future<Output = Vec<Outcome>> + Send + '_>> {
-        self.held().extend(usernames.iter().cloned());
+        let mut held = self.held();
+        let room = self.most.saturating_sub(held.len());
+        held.extend(usernames.iter().take(room).cloned());
+        drop(held);
         self.refresher.refresh(usernames)
     }
 }
@@ -109,5 +116,31 @@ impl Taps {
     pub(crate) fn get(&self) -> Option<Arc<Vec<Arc<dyn Tap>>>> {
         let taps = self.0.load();
         (!taps.is_empty()).then(|| Arc::clone(&taps))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nobody;
+
+    impl Refresher for Nobody {
+        fn refresh(
+            &self,
+            _: Vec<String>,
+        ) -> Pin<Box<dyn Future<Output = Vec<Outcome>> + Send + '_>> {
+            Box::pin(std::future::ready(Vec::new()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_asks_over_and_over_costs_no_more_names() {
+        let overheard = Overheard::new(Arc::new(Nobody), 3);
+        for _ in 0..1_000 {
+            let names = ["john", "marie"].map(str::to_owned);
+            overheard.refresh(names.to_vec()).await;
+        }
+        assert_eq!(overheard.usernames(), ["john", "marie", "john"]);
     }
 }

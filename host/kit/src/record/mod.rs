@@ -25,6 +25,10 @@ pub use self::settings::Settings;
 const ANSWER_HEADERS: [header::HeaderName; 3] =
     [header::CONTENT_TYPE, header::ETAG, header::LOCATION];
 
+/// Users of fetches that need not be in the recording: of those under way, and
+/// of those that were given up. More than there may be of either.
+const ASKED: usize = 20_000;
+
 /// How much is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
@@ -63,6 +67,9 @@ struct State {
     exchanges: VecDeque<Exchange>,
     fetches: VecDeque<Fetch>,
     refreshes: VecDeque<Refresh>,
+    /// Who was asked for last, and when that began. Requests have their names in
+    /// them, also where the fetch has not ended or is not kept any more.
+    asked: VecDeque<(u64, String)>,
 }
 
 impl Recorder {
@@ -86,9 +93,11 @@ impl Recorder {
         settings: &Settings,
         eyes: &Eyes,
     ) -> Recording {
-        let mut recording = {
+        let (mut recording, asked) = {
             let state = self.state.lock();
-            Recording {
+            let asked = state.asked.iter().map(|(_, username)| username.clone());
+            let asked: Vec<_> = asked.collect();
+            let recording = Recording {
                 version: VERSION,
                 about,
                 sha256,
@@ -97,14 +106,15 @@ impl Recorder {
                 exchanges: state.exchanges.iter().cloned().collect(),
                 fetches: state.fetches.iter().cloned().collect(),
                 refreshes: state.refreshes.iter().cloned().collect(),
-            }
+            };
+            (recording, asked)
         };
         for exchange in &mut recording.exchanges {
             settings.mask(exchange);
         }
         match eyes {
             Eyes::Operator => recording,
-            Eyes::Anybody { keep } => redact::redacted(recording, keep),
+            Eyes::Anybody { keep } => redact::redacted(recording, &asked, keep),
         }
     }
 
@@ -161,6 +171,15 @@ impl State {
         true
     }
 
+    /// With the requests that may have been made for that one.
+    fn forget_asked(&mut self) {
+        self.asked.pop_front();
+        let oldest = self.asked.front().map_or(self.clock, |(begun, _)| *begun);
+        while self.exchanges.front().is_some_and(|it| it.at < oldest) {
+            self.forget_exchange();
+        }
+    }
+
     fn forget_exchange(&mut self) -> bool {
         let Some(exchange) = self.exchanges.pop_front() else {
             return false;
@@ -181,8 +200,15 @@ impl State {
 }
 
 impl Tap for Recorder {
-    fn begins(&self) -> u64 {
-        self.state.lock().tick()
+    fn begins(&self, username: &str) -> u64 {
+        let mut state = self.state.lock();
+        let begun = state.tick();
+        state.asked.push_back((begun, username.to_owned()));
+        let most = self.bounds.fetches.saturating_add(ASKED);
+        while state.asked.len() > most {
+            state.forget_asked();
+        }
+        begun
     }
 
     fn fetched(

@@ -11,6 +11,9 @@ use crate::report::describe;
 /// The version of this form.
 pub(crate) const VERSION: u32 = 1;
 
+/// The error of an answer that is no list, without the plugin's words about it.
+pub(super) const MALFORMED: &str = "malformed";
+
 /// What passed between a plugin, its app and the host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recording {
@@ -96,7 +99,7 @@ pub enum Found {
     Unchanged,
     /// A list.
     List(Vec<Listed>),
-    /// An error, as fixtures name it.
+    /// An error, as fixtures name it; without the plugin's own words if redacted.
     Error(String),
 }
 
@@ -140,6 +143,14 @@ impl Found {
                 Self::List(contacts.iter().map(Listed::of).collect())
             }
             Err(error) => Self::Error(describe(error)),
+        }
+    }
+
+    /// Whether `now` is the same, as far as this one tells.
+    pub(crate) fn is_same(&self, now: &Self) -> bool {
+        match (self, now) {
+            (Self::Error(was), Self::Error(is)) if was == MALFORMED => is.starts_with(MALFORMED),
+            _ => self == now,
         }
     }
 

@@ -19,7 +19,7 @@ use std::collections::{HashMap, HashSet};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::{Map, Value};
 
-use super::recording::{Exchange, Found, Recording, Refresh};
+use super::recording::{Exchange, Found, Listed, MALFORMED, Recording, Refresh};
 
 /// Keys whose values are words of the app and no names, if they look so.
 const KINDS: [&str; 12] = [
@@ -49,9 +49,13 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// The same recording for anybody's eyes.
-pub(super) fn redacted(mut recording: Recording, keep: &[String]) -> Recording {
+/// The same recording for anybody's eyes. `asked` are users whose names may be
+/// in requests.
+pub(super) fn redacted(mut recording: Recording, asked: &[String], keep: &[String]) -> Recording {
     let mut names = Pseudonyms::of(&recording, keep);
+    for username in asked {
+        names.person(username);
+    }
     for exchange in &mut recording.exchanges {
         exchange.body = exchange.body.take().and_then(|body| names.document(&body));
     }
@@ -60,14 +64,11 @@ pub(super) fn redacted(mut recording: Recording, keep: &[String]) -> Recording {
     }
     for fetch in &mut recording.fetches {
         fetch.username = names.text(&fetch.username);
-        if let Found::List(list) = &mut fetch.result {
-            for contact in list {
-                contact.jid = names.text(&contact.jid);
-                contact.name = contact.name.as_ref().map(|name| names.text(name));
-                for group in &mut contact.groups {
-                    *group = names.text(group);
-                }
-            }
+        match &mut fetch.result {
+            Found::List(list) => list.iter_mut().for_each(|it| names.listed(it)),
+            // What a plugin says beside it may quote the app's document.
+            Found::Error(error) if error.starts_with(MALFORMED) => MALFORMED.clone_into(error),
+            Found::Error(_) | Found::Unchanged => {}
         }
     }
     for refresh in &mut recording.refreshes {
@@ -215,6 +216,14 @@ impl Pseudonyms {
             }
         }
         replaced
+    }
+
+    fn listed(&mut self, contact: &mut Listed) {
+        contact.jid = self.text(&contact.jid);
+        contact.name = contact.name.as_ref().map(|name| self.text(name));
+        for group in &mut contact.groups {
+            *group = self.text(group);
+        }
     }
 
     /// A document of the app; `None` if it is none.

@@ -32,7 +32,18 @@ fn contact(jid: &str, name: &str) -> Contact {
 }
 
 fn fetch(recorder: &Recorder, user: &str, body: &str, contacts: Vec<Contact>) {
-    let begun = recorder.begins();
+    let begun = recorder.begins(user);
+    answered(recorder, user, body);
+    let fetched = Fetched::Roster {
+        contacts,
+        validator: None,
+        skipped: 0,
+    };
+    recorder.fetched(begun, user, None, &Ok(fetched));
+}
+
+/// One request of the plugin for this user.
+fn answered(recorder: &Recorder, user: &str, body: &str) {
     let request = Request::get(format!(
         "http://app.test/api/people/{user}/friends?key=secret%20of%2Fthe%20plugin"
     ));
@@ -43,12 +54,6 @@ fn fetch(recorder: &Recorder, user: &str, body: &str, contacts: Vec<Contact>) {
         .header("set-cookie", "session=secret-of-the-app")
         .body(Bytes::copy_from_slice(body.as_bytes()));
     recorder.answered(request.body(Bytes::new()).unwrap(), answer.unwrap());
-    let fetched = Fetched::Roster {
-        contacts,
-        validator: None,
-        skipped: 0,
-    };
-    recorder.fetched(begun, user, None, &Ok(fetched));
 }
 
 fn recorder(fetches: usize, bytes: usize) -> (Recorder, Arc<AtomicUsize>) {
@@ -179,6 +184,42 @@ fn a_body_that_is_no_json_is_left_out() {
     let eyes = Eyes::Anybody { keep: Vec::new() };
     let told = recorder.recording(about(), String::new(), &settings(), &eyes);
     assert_eq!(told.exchanges[0].body, None);
+}
+
+/// Requests have names in them before their fetch has ended, and after it is
+/// forgotten.
+#[test]
+fn no_name_is_told_of_whom_no_fetch_is_kept() {
+    let (recorder, _) = recorder(1, 1 << 20);
+    let not_found = Err(FetchError::NotFound);
+    let [alba, bruno] = ["alba", "bruno"].map(|user| recorder.begins(user));
+    recorder.begins("carla");
+    for user in ["alba", "bruno", "carla"] {
+        answered(&recorder, user, "{}");
+    }
+    recorder.fetched(bruno, "bruno", None, &not_found);
+    recorder.fetched(alba, "alba", None, &not_found);
+    let eyes = Eyes::Anybody { keep: Vec::new() };
+    let recording = recorder.recording(about(), String::new(), &settings(), &eyes);
+    assert_eq!((recording.fetches.len(), recording.exchanges.len()), (1, 3));
+    let text = serde_json::to_string(&recording).unwrap();
+    for name in ["alba", "bruno", "carla"] {
+        assert!(!text.contains(name), "{name}: {text}");
+    }
+}
+
+#[test]
+fn a_plugins_words_about_a_document_are_not_told() {
+    let (recorder, _) = recorder(10, 1 << 20);
+    let begun = recorder.begins("john");
+    let reason = "invalid type: string \"Marie Curie\"".to_owned();
+    recorder.fetched(begun, "john", None, &Err(FetchError::Malformed(reason)));
+    let recording = |eyes| recorder.recording(about(), String::new(), &settings(), &eyes);
+    let raw = recording(Eyes::Operator);
+    let redacted = recording(Eyes::Anybody { keep: Vec::new() });
+    let found = &redacted.fetches[0].result;
+    assert_eq!(*found, Found::Error("malformed".to_owned()));
+    assert!(found.is_same(&raw.fetches[0].result));
 }
 
 #[test]

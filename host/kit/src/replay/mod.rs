@@ -214,7 +214,7 @@ impl Replayer {
         };
         match lists {
             Some((was, is)) => Verdict::of_lists(&was, &is),
-            None if was == is => Verdict::Same,
+            None if was.is_same(is) => Verdict::Same,
             None => Verdict::Other {
                 was: was.in_words(),
                 is: is.in_words(),
