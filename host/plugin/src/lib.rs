@@ -65,7 +65,7 @@ pub use egress::{
 pub use engine::{Engine, EngineConfig, EngineError};
 pub use error::{CompilerError, LoadError, RollbackError};
 pub use inspect::{CONTRACT, Capability, Digest, DigestError, Import, Inspection, inspect};
-pub use kind::{Kind, summary_of};
+pub use kind::{Kind, count_entry, summary_of};
 pub use limit::Limit;
 pub use linker::Stubs;
 pub use load::Load;

@@ -32,7 +32,7 @@ pub use self::recognition::Kind;
 pub(crate) use self::recognition::Unfit;
 pub(crate) use self::response::{NoResponse, Unanswered};
 pub(crate) use self::wish::Wish;
-pub use self::wish::summary_of;
+pub use self::wish::{count_entry, summary_of};
 use crate::store::StoreState;
 
 /// What the guest returned to a fetch, not yet accepted.

@@ -66,12 +66,17 @@ impl Wish {
 pub fn summary_of<'a>(failures: impl IntoIterator<Item = Option<&'a Failure>>) -> Summary {
     let mut summary = Summary::new();
     for failure in failures {
-        match failure {
-            None => summary.count_updated(),
-            Some(failure) => summary.count_failed(reason(failure)),
-        }
+        count_entry(&mut summary, failure);
     }
     summary
+}
+
+/// Counts one entry more in such a summary.
+pub fn count_entry(summary: &mut Summary, failure: Option<&Failure>) {
+    match failure {
+        None => summary.count_updated(),
+        Some(failure) => summary.count_failed(reason(failure)),
+    }
 }
 
 fn reason(failure: &Failure) -> Reason {

@@ -50,7 +50,8 @@ pub(crate) use self::keeper::Keeper;
 use self::kept::{Due, KeptRoster, Seen, Validator};
 use self::limiter::Class;
 pub(crate) use self::refresh::{
-    Batch, Entry, HandedIn, Mode, Preview, Progress, Record, RefreshCall, RefreshTerms, Verdict,
+    Batch, Entry, HandedIn, Mode, Preview, Progress, Record, RefreshCall, RefreshTerms, Told,
+    Verdict,
 };
 use self::source::{Answer, Want};
 pub(crate) use self::source::{Source, SourceError};

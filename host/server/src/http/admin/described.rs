@@ -38,6 +38,33 @@ struct Summary {
     /// With `?details`, `?dry_run` or `Prefer: return=representation`.
     #[schema(nullable = false)]
     users: Option<Vec<User<'static>>>,
+    /// Entries that are not among `users`: there were more than `limits.http.names`.
+    #[schema(nullable = false)]
+    unlisted: Option<u64>,
+}
+
+/// What the query may ask for beside the work.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Wished {
+    /// Tell the outcome of each user
+    #[param(nullable = false)]
+    details: Option<Flag>,
+    /// Change nothing, and tell what would change
+    #[param(nullable = false)]
+    dry_run: Option<Flag>,
+}
+
+/// What the header may ask for.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+struct Preferred {
+    /// `return=representation`, `respond-async`, `wait=SECONDS` (RFC 7240)
+    #[param(rename = "Prefer", nullable = false, example = "return=representation")]
+    prefer: Option<String>,
+    /// Makes a retry safe
+    #[param(rename = "Idempotency-Key", nullable = false)]
+    idempotency_key: Option<IdempotencyKey>,
 }
 
 /// Contacts of one user by JID; what an entry may have is in docs/protocol.md.
@@ -54,12 +81,7 @@ struct Rosters(serde_json::Value);
 ///
 /// Answered by the plugin; this is what the built-in one does.
 #[utoipa::path(post, path = "/roster_admin/refresh", tag = "app",
-    params(
-        ("details" = Option<Flag>, Query, description = "Tell the outcome of each user"),
-        ("dry_run" = Option<Flag>, Query, description = "Change nothing, and tell what would change"),
-        ("Prefer" = Option<String>, Header, description = "`return=representation`, `respond-async`, `wait=SECONDS` (RFC 7240)", example = "return=representation"),
-        ("Idempotency-Key" = Option<IdempotencyKey>, Header, description = "Makes a retry safe"),
-    ),
+    params(Wished, Preferred),
     request_body(content = Vec<String>, description = "Usernames: what is before the `@`", example = json!(["john", "marie"])),
     responses(
         (status = 200, description = "The entries were worked through", body = Summary),
@@ -69,13 +91,7 @@ fn refresh() {}
 
 /// The same for one user, without a body
 #[utoipa::path(post, path = "/roster_admin/refresh/{username}", tag = "app",
-    params(
-        ("username" = String, Path, description = "What is before the `@`", example = "john"),
-        ("details" = Option<Flag>, Query, description = "Tell the outcome of each user"),
-        ("dry_run" = Option<Flag>, Query, description = "Change nothing, and tell what would change"),
-        ("Prefer" = Option<String>, Header, description = "`return=representation`, `respond-async`, `wait=SECONDS` (RFC 7240)", example = "return=representation"),
-        ("Idempotency-Key" = Option<IdempotencyKey>, Header, description = "Makes a retry safe"),
-    ),
+    params(("username" = String, Path, description = "What is before the `@`", example = "john"), Wished, Preferred),
     responses(
         (status = 200, description = "The user was worked through", body = Summary),
         (status = 202, description = "The work goes on as a job", body = Document, headers(("Location" = String)))),
@@ -90,12 +106,7 @@ fn ping() {}
 
 /// The app sends the contacts of several users
 #[utoipa::path(put, path = "/roster_admin/rosters", tag = "app",
-    params(
-        ("details" = Option<Flag>, Query, description = "Tell the outcome of each user"),
-        ("dry_run" = Option<Flag>, Query, description = "Change nothing, and tell what would change"),
-        ("Prefer" = Option<String>, Header, description = "`return=representation`, `respond-async`, `wait=SECONDS` (RFC 7240)", example = "return=representation"),
-        ("Idempotency-Key" = Option<IdempotencyKey>, Header, description = "Makes a retry safe"),
-    ),
+    params(Wished, Preferred),
     request_body(content = Rosters),
     responses(
         (status = 200, description = "They are known", body = Summary),
@@ -105,13 +116,7 @@ fn hand_in() {}
 
 /// The app sends the contacts of one user
 #[utoipa::path(put, path = "/roster_admin/rosters/{username}", tag = "app",
-    params(
-        ("username" = String, Path, description = "What is before the `@`", example = "john"),
-        ("details" = Option<Flag>, Query, description = "Tell the outcome of each user"),
-        ("dry_run" = Option<Flag>, Query, description = "Change nothing, and tell what would change"),
-        ("Prefer" = Option<String>, Header, description = "`return=representation`, `respond-async`, `wait=SECONDS` (RFC 7240)", example = "return=representation"),
-        ("Idempotency-Key" = Option<IdempotencyKey>, Header, description = "Makes a retry safe"),
-    ),
+    params(("username" = String, Path, description = "What is before the `@`", example = "john"), Wished, Preferred),
     request_body(content = Roster),
     responses(
         (status = 200, description = "They are known", body = Summary),

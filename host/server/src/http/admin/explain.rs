@@ -17,28 +17,33 @@ use utoipa::ToSchema;
 
 use super::wishes::Wishes;
 use super::{Answer, json};
-use crate::rosters::{Entry, Mode, Preview, Provenance, Verdict};
+use crate::rosters::{Entry, Mode, Preview, Provenance, Told, Verdict};
 
 /// The response header (RFC 7240, section 3).
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
+/// The members that an answer may get.
+const OURS: [&str; 3] = ["users", "dry_run", "unlisted"];
+
 /// The answer with what is wished beside it. A refused request says by itself
 /// what is wrong with it, and stays as it is.
-pub(super) fn explain(answer: Answer, entries: &[Entry], wishes: &Wishes) -> Answer {
+pub(super) fn explain(answer: Answer, told: &Told, wishes: &Wishes) -> Answer {
     if !wishes.details || !answer.status().is_success() {
         return answer;
     }
-    let users: Vec<_> = entries.iter().map(User::of).collect();
+    let users: Vec<_> = told.entries.iter().map(User::of).collect();
     let users = serde_json::to_string(&users).unwrap_or_default();
-    let extra = match wishes.mode {
+    let mut extra = match wishes.mode {
         Mode::Real => format!("\"users\":{users}"),
         Mode::Dry => format!("\"dry_run\":true,\"users\":{users}"),
     };
+    if told.unlisted > 0 {
+        extra.push_str(&format!(",\"unlisted\":{}", told.unlisted));
+    }
     let mut explained = match with_members(answer.body(), &extra) {
         Some(body) => answer.map(|_| body),
         None => {
-            let own = summary_of(entries.iter().map(Entry::failure)).to_json();
-            let body = with_members(&own, &extra).unwrap_or_default();
+            let body = with_members(&told.summary.to_json(), &extra).unwrap_or_default();
             json(StatusCode::OK, body)
         }
     };
@@ -63,7 +68,7 @@ pub(super) fn summary(outcomes: &[Outcome]) -> Summary {
 /// or has one of the names already.
 fn with_members(object: &[u8], members: &str) -> Option<Bytes> {
     let known: HashMap<String, IgnoredAny> = serde_json::from_slice(object).ok()?;
-    if known.contains_key("users") || known.contains_key("dry_run") {
+    if OURS.iter().any(|name| known.contains_key(*name)) {
         return None;
     }
     let end = object.iter().rposition(|&byte| byte == b'}')?;
@@ -213,6 +218,14 @@ mod tests {
         }
     }
 
+    fn told(entries: &[Entry]) -> Told {
+        Told {
+            entries: entries.to_vec(),
+            unlisted: 0,
+            summary: summary_of(entries.iter().map(Entry::failure)),
+        }
+    }
+
     fn wishes(mode: Mode) -> Wishes {
         Wishes {
             details: true,
@@ -224,7 +237,7 @@ mod tests {
 
     fn explained(body: &'static str, entries: &[Entry], mode: Mode) -> String {
         let answer = json(StatusCode::OK, Bytes::from_static(body.as_bytes()));
-        let answer = explain(answer, entries, &wishes(mode));
+        let answer = explain(answer, &told(entries), &wishes(mode));
         let applied = answer.headers().get(PREFERENCE_APPLIED);
         assert_eq!(applied.unwrap(), "return=representation");
         String::from_utf8(answer.into_body().to_vec()).unwrap()
@@ -264,16 +277,32 @@ mod tests {
     }
 
     #[test]
+    fn how_many_are_not_listed_is_told() {
+        let answer = json(StatusCode::OK, Bytes::from_static(b"{}"));
+        let told = Told {
+            unlisted: 7,
+            ..told(&[])
+        };
+        let answer = explain(answer, &told, &wishes(Mode::Real));
+        assert_eq!(*answer.body(), "{\"users\":[],\"unlisted\":7}");
+    }
+
+    #[test]
     fn nobody_is_told_what_was_not_asked_for() {
         let plain = || json(StatusCode::OK, Bytes::from_static(b"{}"));
-        let same = explain(plain(), &[entry(Verdict::Offline)], &Wishes::default());
+        let same = explain(
+            plain(),
+            &told(&[entry(Verdict::Offline)]),
+            &Wishes::default(),
+        );
         assert_eq!(
             (same.body(), same.headers()),
             (plain().body(), plain().headers())
         );
         let refused = super::super::error(StatusCode::BAD_REQUEST, "no");
         let body = refused.body().clone();
-        assert_eq!(*explain(refused, &[], &wishes(Mode::Dry)).body(), body);
+        let same = explain(refused, &told(&[]), &wishes(Mode::Dry));
+        assert_eq!(*same.body(), body);
     }
 
     #[test]

@@ -35,7 +35,7 @@ impl Desk {
     /// The work as a future that nobody has polled yet.
     pub(super) fn begin(&self, work: Work, wishes: Wishes) -> Run {
         let record = Arc::new(match wishes.details {
-            true => Record::of_entries(),
+            true => Record::of_entries(self.terms.told),
             false => Record::of_counts(),
         });
         let batch = Arc::new(Batch::new(
@@ -49,7 +49,7 @@ impl Desk {
             true => self.terms.job_time,
             false => self.terms.request_time,
         };
-        let (host, told) = (Arc::clone(&self.host), Arc::clone(&record));
+        let (host, done) = (Arc::clone(&self.host), Arc::clone(&record));
         let answer = async move {
             let answer = match work {
                 Work::Plugin(request) => plugin(&host, *request, limit, batch, &wishes).await,
@@ -58,7 +58,7 @@ impl Desk {
                     json(StatusCode::OK, explain::summary(&outcomes).to_json().into())
                 }
             };
-            explain::explain(answer, &told.entries(), &wishes)
+            explain::explain(answer, &done.told(), &wishes)
         }
         .in_current_span();
         let answer = Box::pin(answer);

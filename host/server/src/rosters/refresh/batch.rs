@@ -57,13 +57,20 @@ impl Batch {
         NodePart::new(username).is_ok()
     }
 
+    /// The account that an entry names: a localpart and nothing else, prepared
+    /// as RFC 7622, section 3.3 wants it.
+    pub(crate) fn account(username: &str, domain: &DomainPart) -> Option<BareJid> {
+        let node = NodePart::new(username).ok()?;
+        Some(BareJid::from_parts(Some(&node), domain))
+    }
+
     /// Puts in what the app has handed in, and pushes what changed; or tells
     /// what that would be. Of several rosters for one account the last counts.
     pub(crate) async fn hand_in(&self, entries: Vec<HandedIn>, mode: Mode) -> Vec<Outcome> {
         let mut rosters = HashMap::new();
         let mut usernames = Vec::with_capacity(entries.len());
         for HandedIn { username, contacts } in entries {
-            if let Some(account) = account(&username, &self.domain) {
+            if let Some(account) = Batch::account(&username, &self.domain) {
                 rosters.insert(account, contacts);
             }
             usernames.push(username);
@@ -107,7 +114,7 @@ impl Batch {
         self.record.begin(usernames.len());
         let accounts: Vec<Option<BareJid>> = usernames
             .iter()
-            .map(|username| account(username, &self.domain))
+            .map(|username| Batch::account(username, &self.domain))
             .collect();
         let invalid = accounts.iter().filter(|account| account.is_none()).count();
         self.record.failed(invalid);
@@ -182,13 +189,6 @@ fn distinct(accounts: &[Option<BareJid>]) -> Vec<(BareJid, usize)> {
     distinct
 }
 
-/// The account that an entry names: a localpart and nothing else, prepared as
-/// RFC 7622, section 3.3 wants it.
-fn account(username: &str, domain: &DomainPart) -> Option<BareJid> {
-    let node = NodePart::new(username).ok()?;
-    Some(BareJid::from_parts(Some(&node), domain))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,7 +200,7 @@ mod tests {
             ("john", Some("john@example.test")),
             ("JOHN", Some("john@example.test")),
         ] {
-            let account = account(entry, &domain);
+            let account = Batch::account(entry, &domain);
             assert_eq!(
                 account.as_ref().map(|jid| jid.as_str()),
                 expected,
@@ -219,9 +219,9 @@ mod tests {
             "a'b",
             "\u{0}",
         ] {
-            assert!(account(entry, &domain).is_none(), "{entry:?}");
+            assert!(Batch::account(entry, &domain).is_none(), "{entry:?}");
             assert!(!Batch::is_username(entry), "{entry:?}");
         }
-        assert!(account(&"x".repeat(1024), &domain).is_none());
+        assert!(Batch::account(&"x".repeat(1024), &domain).is_none());
     }
 }

@@ -21,7 +21,7 @@ use muster_xmpp::roster::ChangeCounts;
 pub(crate) use self::batch::{Batch, HandedIn};
 pub(crate) use self::preview::Preview;
 use self::preview::Rehearsal;
-pub(crate) use self::record::{Entry, Progress, Record, Verdict};
+pub(crate) use self::record::{Entry, Progress, Record, Told, Verdict};
 use super::flight::Landed;
 use super::{Provenance, Rosters, SourceError, Standing};
 use crate::config::{Limits, Roster};
@@ -41,6 +41,8 @@ pub(crate) struct RefreshTerms {
     pub(crate) dry_run_contacts: usize,
     /// Contacts of one user who is handed in.
     pub(crate) contacts: usize,
+    /// Entries that are told one by one.
+    pub(crate) told: usize,
 }
 
 impl RefreshTerms {
@@ -59,6 +61,7 @@ impl RefreshTerms {
             async_above: limits.refresh.async_above.map(usize::from),
             dry_run_contacts: limits.refresh.dry_run_contacts,
             contacts: limits.backend.contacts,
+            told: limits.http.names,
         }
     }
 }

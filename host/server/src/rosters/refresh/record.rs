@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use muster_contract::Summary;
 use muster_plugin::{Changes, Failure};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::Span;
 
 use super::{Done, Preview};
+use crate::limit::Limit;
 use crate::rosters::Provenance;
 
 /// What is known of the entries of one request.
@@ -20,10 +22,23 @@ use crate::rosters::Provenance;
 pub(crate) struct Record {
     progress: watch::Sender<Progress>,
     /// `None` unless somebody wants to know. A leaf lock.
-    entries: Option<Mutex<Vec<Entry>>>,
+    told: Option<Mutex<Told>>,
+    /// Entries that are told one by one.
+    most: usize,
     is_job: AtomicBool,
     /// Of the request; its caller is in it.
     span: Span,
+}
+
+/// What is told of the entries of a request.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// In order; the first ones, if there are too many.
+    pub(crate) entries: Vec<Entry>,
+    /// How many more there are.
+    pub(crate) unlisted: usize,
+    /// The counts of all of them.
+    pub(crate) summary: Summary,
 }
 
 /// How far the work is.
@@ -76,16 +91,19 @@ impl Record {
     pub(crate) fn of_counts() -> Record {
         Record {
             progress: watch::Sender::new(Progress::default()),
-            entries: None,
+            told: None,
+            most: 0,
             is_job: AtomicBool::new(false),
             span: Span::current(),
         }
     }
 
-    /// Of a request whose entries are to be told one by one.
-    pub(crate) fn of_entries() -> Record {
+    /// Of a request whose entries are to be told one by one, at most `most`: a
+    /// plugin may ask for refreshes as often as it likes.
+    pub(crate) fn of_entries(most: usize) -> Record {
         Record {
-            entries: Some(Mutex::default()),
+            told: Some(Mutex::default()),
+            most,
             ..Record::of_counts()
         }
     }
@@ -95,11 +113,10 @@ impl Record {
         self.progress.subscribe()
     }
 
-    /// The entries that are done, in order.
-    pub(crate) fn entries(&self) -> Vec<Entry> {
-        self.entries
-            .as_ref()
-            .map(|entries| std::mem::take(&mut *entries.lock()))
+    /// What is known of the entries that are done.
+    pub(crate) fn told(&self) -> Told {
+        let told = self.told.as_ref();
+        told.map(|told| std::mem::take(&mut *told.lock()))
             .unwrap_or_default()
     }
 
@@ -128,9 +145,26 @@ impl Record {
     }
 
     pub(super) fn keep(&self, entry: impl FnOnce() -> Entry) {
-        if let Some(entries) = &self.entries {
-            entries.lock().push(entry());
+        let Some(told) = &self.told else {
+            return;
+        };
+        let is_first = told.lock().add(entry(), self.most);
+        if is_first {
+            Limit::HttpNames.reached();
         }
+    }
+}
+
+impl Told {
+    /// Whether it is the first that is not listed.
+    fn add(&mut self, entry: Entry, most: usize) -> bool {
+        muster_plugin::count_entry(&mut self.summary, entry.failure());
+        if self.entries.len() < most {
+            self.entries.push(entry);
+            return false;
+        }
+        self.unlisted += 1;
+        self.unlisted == 1
     }
 }
 
@@ -179,13 +213,31 @@ mod tests {
         assert_eq!(told.done(), 4);
     }
 
+    fn entry() -> Entry {
+        Entry::of("john".to_owned(), Done::offline(), Duration::ZERO)
+    }
+
     #[test]
     fn entries_are_kept_only_if_somebody_wants_them() {
-        let entry = || Entry::of("john".to_owned(), Done::offline(), Duration::ZERO);
-        for (record, kept) in [(Record::of_counts(), 0), (Record::of_entries(), 1)] {
+        for (record, kept) in [(Record::of_counts(), 0), (Record::of_entries(9), 1)] {
             record.keep(entry);
-            assert_eq!(record.entries().len(), kept);
+            assert_eq!(record.told().entries.len(), kept);
         }
         assert_eq!(entry().verdict, Verdict::Offline);
+    }
+
+    #[test]
+    fn a_plugin_that_asks_over_and_over_costs_no_more_entries() {
+        let record = Record::of_entries(2);
+        for _ in 0..1_000 {
+            record.keep(entry);
+        }
+        record.keep(|| Entry {
+            verdict: Verdict::Failed(Failure::Overloaded),
+            ..entry()
+        });
+        let told = record.told();
+        assert_eq!((told.entries.len(), told.unlisted), (2, 999));
+        assert_eq!(told.summary.errors(), 1, "they are counted");
     }
 }
