@@ -101,8 +101,7 @@ async fn ask<T: DeserializeOwned>(
     if answer.status != 200 {
         return Err(FetchError::Status(answer.status));
     }
-    let envelope: Envelope<T> = serde_json::from_slice(&answer.body)
-        .map_err(|error| FetchError::Malformed(error.to_string()))?;
+    let envelope: Envelope<T> = serde_json::from_slice(&answer.body).map_err(http::malformed)?;
     match envelope.data {
         Some(data) if envelope.errors.is_empty() => Ok(data),
         // Half an answer must not become a roster.

@@ -96,6 +96,13 @@ async fn whole(
     Ok(body)
 }
 
+/// What an answer means that is not the document it should be. Says where, and
+/// quotes nothing, as serde would: it is for the log of Muster.
+pub fn malformed(error: serde_json::Error) -> FetchError {
+    let (line, column) = (error.line(), error.column());
+    FetchError::Malformed(format!("unexpected JSON at line {line}, column {column}"))
+}
+
 /// What a failed request means to Muster.
 fn failure(code: ErrorCode) -> FetchError {
     match code {

@@ -65,7 +65,7 @@ impl roster::Guest for Plugin {
                 404 | 410 => return Err(FetchError::NotFound),
                 status => return Err(FetchError::Status(status)),
             }
-            let page: Page = serde_json::from_slice(&answer.body).map_err(malformed)?;
+            let page: Page = serde_json::from_slice(&answer.body).map_err(http::malformed)?;
             validator = validator.or(answer.etag);
             contacts.extend(page.friends.into_iter().map(|friend| Contact {
                 jid: format!("{}@{domain}", friend.handle),
@@ -113,9 +113,4 @@ fn setting(key: &str) -> Result<String, FetchError> {
         eprintln!("{key} is not configured");
         FetchError::Denied
     })
-}
-
-/// Says where and what, and quotes nothing.
-fn malformed(error: serde_json::Error) -> FetchError {
-    FetchError::Malformed(error.to_string())
 }
