@@ -1,6 +1,7 @@
 //! Users who are meant: names from the command line, a file, or standard input.
 
-use std::io::Read as _;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use crate::cli::failure::Failure;
@@ -13,33 +14,37 @@ pub(super) fn read(arguments: &[String], file: Option<&Path>) -> Result<Vec<Stri
     let mut names = Vec::new();
     for argument in arguments {
         match argument.as_str() {
-            "-" => names.extend(listed(&standard_input()?)),
+            "-" => names.extend(listed(&text_of(Path::new("-"))?)),
             name => names.push(name.to_owned()),
         }
     }
-    match file {
-        Some(path) if path == Path::new("-") => names.extend(listed(&standard_input()?)),
-        Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|source| Failure::ReadNames {
-                path: path.to_owned(),
-                source,
-            })?;
-            names.extend(listed(&text));
-        }
-        None => {}
+    if let Some(path) = file {
+        names.extend(listed(&text_of(path)?));
     }
     Ok(names)
 }
 
-fn standard_input() -> Result<String, Failure> {
-    let mut text = String::new();
-    let mut input = std::io::stdin().lock().take(MAX_BYTES);
-    let read = input.read_to_string(&mut text);
-    read.map_err(|source| Failure::ReadNames {
-        path: "-".into(),
+fn text_of(path: &Path) -> Result<String, Failure> {
+    let text = match path == Path::new("-") {
+        true => bounded(io::stdin().lock(), MAX_BYTES),
+        false => File::open(path).and_then(|file| bounded(file, MAX_BYTES)),
+    };
+    text.map_err(|source| Failure::ReadNames {
+        path: path.to_owned(),
         source,
-    })?;
-    Ok(text)
+    })
+}
+
+/// All that there is to read. Names that were cut off would not be missed.
+fn bounded(source: impl Read, most: u64) -> io::Result<String> {
+    let mut text = String::new();
+    source
+        .take(most.saturating_add(1))
+        .read_to_string(&mut text)?;
+    match text.len() as u64 > most {
+        true => Err(io::ErrorKind::FileTooLarge.into()),
+        false => Ok(text),
+    }
 }
 
 fn listed(text: &str) -> impl Iterator<Item = String> {
@@ -61,5 +66,12 @@ mod tests {
         assert_eq!(names, ["john", "aaron", "juliet"]);
         let missing = read(&[], Some(&directory.path().join("missing")));
         assert_eq!(missing.map_err(|failure| failure.code()), Err(74));
+    }
+
+    #[test]
+    fn a_list_that_is_too_long_is_not_cut() {
+        assert_eq!(bounded("john\n".as_bytes(), 5).unwrap(), "john\n");
+        let cut = bounded("john\nmarie\n".as_bytes(), 7).unwrap_err();
+        assert_eq!(cut.kind(), io::ErrorKind::FileTooLarge);
     }
 }
