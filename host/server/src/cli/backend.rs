@@ -1,106 +1,78 @@
 //! `muster backend`: whether the apps are asked, and that they are asked again.
 
-use clap::{Args, Subcommand};
-use http::Method;
+use clap::Subcommand;
 
 use super::failure::Failure;
-use super::remote::{Address, Remote, segment};
+use super::hosts::{Hosts, Told};
 use super::table::{aligned, span};
 use super::{runtime, say};
 use crate::http::control::report::{Backend, Backends, Breaker, Reset};
-
-const ROUTE: &str = "/admin/backends";
 
 /// The commands about apps.
 #[derive(Debug, Subcommand)]
 pub(super) enum BackendCommand {
     /// Tell the circuit breakers of a running server, for each origin of an app
-    Status(OfHosts),
+    Status(Hosts),
     /// Close them: the app is back
     ///
     /// The app itself does the same by POST /roster_admin/ping.
-    Reset(OfHosts),
+    Reset(Hosts),
 }
 
-/// Some virtual host, or all.
-#[derive(Debug, Args)]
-pub(super) struct OfHosts {
-    /// The virtual host; without one, all of them
-    #[arg(value_name = "VHOST")]
-    vhost: Option<String>,
-    #[command(flatten)]
-    server: Address,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
+impl Told for Backend {
+    const ROUTE: &str = "/admin/backends";
+    type List = Backends;
+
+    fn of_all(list: Backends) -> Vec<Backend> {
+        list.backends
+    }
+
+    fn virtual_host(&self) -> &str {
+        &self.virtual_host
+    }
 }
 
 impl BackendCommand {
     pub(super) fn run(self) -> Result<(), Failure> {
         match self {
-            Self::Status(hosts) => hosts.status(),
-            Self::Reset(hosts) => hosts.reset(),
+            Self::Status(hosts) => status(&hosts),
+            Self::Reset(hosts) => reset(&hosts),
         }
     }
 }
 
-impl OfHosts {
-    fn status(&self) -> Result<(), Failure> {
-        let remote = self.server.remote(ROUTE, None)?;
-        let backends = runtime()?.block_on(self.backends(&remote))?;
-        if self.json {
-            say(serde_json::json!(Backends { backends }));
-            return Ok(());
-        }
-        let mut rows = vec![Breaker::heads("VIRTUAL HOST")];
-        for Backend {
-            virtual_host,
-            breakers,
-        } in &backends
-        {
-            rows.extend(breakers.iter().map(|it| it.cells(virtual_host)));
-        }
-        aligned(&rows).into_iter().for_each(say);
-        Ok(())
+fn status(hosts: &Hosts) -> Result<(), Failure> {
+    let remote = hosts.remote::<Backend>()?;
+    let backends: Vec<Backend> = runtime()?.block_on(hosts.told(&remote))?;
+    if hosts.json {
+        say(serde_json::json!(Backends { backends }));
+        return Ok(());
     }
+    let mut rows = vec![Breaker::heads("VIRTUAL HOST")];
+    for Backend {
+        virtual_host,
+        breakers,
+    } in &backends
+    {
+        rows.extend(breakers.iter().map(|it| it.cells(virtual_host)));
+    }
+    aligned(&rows).into_iter().for_each(say);
+    Ok(())
+}
 
-    fn reset(&self) -> Result<(), Failure> {
-        let remote = self.server.remote(ROUTE, None)?;
-        let resets = runtime()?.block_on(async {
-            let mut resets = Vec::new();
-            for Backend { virtual_host, .. } in self.backends(&remote).await? {
-                let path = format!("{ROUTE}/{}/reset", segment(&virtual_host));
-                let reset: Reset = remote.order(Method::POST, &path).await?;
-                resets.push(reset);
-            }
-            Ok::<_, Failure>(resets)
-        })?;
-        if self.json {
-            say(serde_json::json!({ "status": "ok", "resets": resets }));
-            return Ok(());
-        }
-        for Reset {
-            message, backend, ..
-        } in resets
-        {
-            say(format_args!("{}: {message}", backend.virtual_host));
-        }
-        Ok(())
+fn reset(hosts: &Hosts) -> Result<(), Failure> {
+    let remote = hosts.remote::<Backend>()?;
+    let resets = hosts.order::<Backend, Reset>(&remote, "reset");
+    let resets = runtime()?.block_on(resets)?;
+    if hosts.json {
+        let resets: Vec<_> = resets.into_iter().map(|(_, reset)| reset).collect();
+        say(serde_json::json!({ "status": "ok", "resets": resets }));
+        return Ok(());
     }
-
-    /// Those that are meant.
-    async fn backends(&self, remote: &Remote) -> Result<Vec<Backend>, Failure> {
-        match &self.vhost {
-            None => {
-                let Backends { backends } = remote.order(Method::GET, ROUTE).await?;
-                Ok(backends)
-            }
-            Some(vhost) => {
-                let path = format!("{ROUTE}/{}", segment(vhost));
-                Ok(vec![remote.order(Method::GET, &path).await?])
-            }
-        }
+    for (virtual_host, Reset { message, .. }) in resets {
+        say(format_args!("{virtual_host}: {message}"));
     }
+    Ok(())
 }
 
 impl Breaker {

@@ -12,6 +12,7 @@ mod compiler;
 mod demo;
 mod failure;
 mod guard;
+mod hosts;
 mod logging;
 mod names;
 mod plugin;

@@ -1,7 +1,7 @@
 //! A running server, as commands reach it: where it is, the token, one request.
 //!
-//! Owns the arguments that those commands share, and what can go wrong on the way. What an answer
-//! means is the command's affair.
+//! Owns the arguments that those commands share, and what can go wrong on the
+//! way. What an answer means is the command's affair.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -203,6 +203,7 @@ impl Remote {
         let answer = tokio::time::timeout(patience, exchange).await;
         told(answer.map_err(RequestError::from)??)
     }
+
     /// Sends a request, and reads the whole answer.
     pub(super) async fn answer(&self, errand: Errand<'_>) -> Result<Answer, RequestError> {
         tokio::time::timeout(TIMEOUT, self.exchange(errand, TIMEOUT)).await?
