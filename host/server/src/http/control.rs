@@ -4,8 +4,8 @@
 //!
 //! Owns the routes and their status codes; what they do is `muster-plugin`'s,
 //! [`crate::plugin_file`]'s and [`crate::rosters`]'. Those about the guard
-//! against mass removal are in [`guards`]. Nothing under `/admin` is said or done without the
-//! token, and bodies are read in [`audit`] and [`shadows`] alone.
+//! against mass removal are in [`guards`]. Nothing under `/admin` is said or
+//! done without the token, and bodies are read in [`audit`] and [`shadows`] alone.
 
 pub(crate) mod audit;
 pub(crate) mod guard_report;

@@ -2,9 +2,9 @@
 //! call.
 //!
 //! Owns the listener's protocol limits and the routes; hands everything under
-//! `/roster_admin/` to [`admin`], what the operator orders to [`control`], and answers health and metrics itself; beside
-//! them are the routes of web clients ([`web`]). Does not know what a roster
-//! is.
+//! `/roster_admin/` to [`admin`], what the operator orders to [`control`], and
+//! answers health and metrics itself; beside them are the routes of web clients
+//! ([`web`]). Does not know what a roster is.
 
 mod admin;
 mod answer;

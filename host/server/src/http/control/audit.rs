@@ -1,8 +1,8 @@
 //! `POST /admin/audit/VHOST`: what in the contact lists of a virtual host does
 //! not fit together.
 //!
-//! The only route below `/admin` that reads a body: which users are meant. The
-//! audit ends when its caller hangs up.
+//! Owns the body, which says what users are meant. The audit ends when its
+//! caller hangs up.
 
 use std::sync::Arc;
 
@@ -11,7 +11,6 @@ use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use muster_xmpp::{BareJid, DomainPart, NodePart};
 use serde::{Deserialize, Serialize};
 use utoipa::{OpenApi, ToSchema};
 
@@ -19,7 +18,7 @@ use super::report::NotDone;
 use super::{HttpState, count, find, not_done};
 use crate::http::body;
 use crate::limit::Limit;
-use crate::rosters::AuditOrder;
+use crate::rosters::{AuditOrder, Batch};
 
 /// The body of the request; none at all is the same as `{}`.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -70,7 +69,7 @@ pub(super) async fn audit(
     };
     let mut accounts = Vec::with_capacity(wanted.users.len());
     for user in &wanted.users {
-        match account(user, &host.domain) {
+        match Batch::account(user, &host.domain) {
             Some(account) => accounts.push(account),
             None => {
                 count("audit", "invalid");
@@ -139,9 +138,4 @@ async fn wanted(
         ));
     }
     Ok(wanted)
-}
-
-fn account(username: &str, domain: &DomainPart) -> Option<BareJid> {
-    let node = NodePart::new(username).ok()?;
-    Some(BareJid::from_parts(Some(&node), domain))
 }

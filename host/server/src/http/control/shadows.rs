@@ -1,7 +1,7 @@
 //! `/admin/plugins/<vhost>/shadow`: another build beside the one that serves.
 //!
-//! Owns the one body that an operator's request may have: the component, with
-//! its signature in the field [`SIGNATURE`].
+//! Owns the routes and their bounds. A build comes as the body of its request,
+//! with its signature in the field [`SIGNATURE`].
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use utoipa::OpenApi;
 use super::super::{HttpState, body};
 use super::report::{NotDone, seconds};
 use super::{count, find, not_done};
+use crate::hosts::VirtualHost;
 use crate::shadow::{ShadowError, ShadowStatus};
 
 /// The text of the signature file.
@@ -95,7 +96,7 @@ async fn begin(
     match host.shadows.begin(candidate, lasting).await {
         Ok(status) => {
             count("shadow", "begun");
-            told(&name, StatusCode::ACCEPTED, status)
+            told(&host, StatusCode::ACCEPTED, status)
         }
         Err(ShadowError::Busy) => {
             count("shadow", "busy");
@@ -131,7 +132,7 @@ async fn begin(
     security(("token" = [])))]
 async fn status(State(state): State<Arc<HttpState>>, Path(name): Path<String>) -> Response {
     match find(&state, &name) {
-        Ok(host) => answer(&name, host.shadows.status()),
+        Ok(host) => answer(&host, host.shadows.status()),
         Err(unknown) => unknown,
     }
 }
@@ -146,16 +147,16 @@ async fn status(State(state): State<Arc<HttpState>>, Path(name): Path<String>) -
     security(("token" = [])))]
 async fn end(State(state): State<Arc<HttpState>>, Path(name): Path<String>) -> Response {
     match find(&state, &name) {
-        Ok(host) => answer(&name, host.shadows.end()),
+        Ok(host) => answer(&host, host.shadows.end()),
         Err(unknown) => unknown,
     }
 }
 
-fn answer(name: &str, status: Option<ShadowStatus>) -> Response {
+fn answer(host: &VirtualHost, status: Option<ShadowStatus>) -> Response {
     match status {
         Some(status) => {
             count("shadow", "ok");
-            told(name, StatusCode::OK, status)
+            told(host, StatusCode::OK, status)
         }
         None => {
             count("shadow", "none");
@@ -165,9 +166,9 @@ fn answer(name: &str, status: Option<ShadowStatus>) -> Response {
     }
 }
 
-fn told(name: &str, code: StatusCode, status: ShadowStatus) -> Response {
+fn told(host: &VirtualHost, code: StatusCode, status: ShadowStatus) -> Response {
     let shadow = Shadow {
-        virtual_host: name.to_owned(),
+        virtual_host: host.domain.to_string(),
         sha256: status.sha256.to_string(),
         seconds_left: seconds(status.left),
         report: status.report,
