@@ -5,14 +5,14 @@
 //! of its users it fails, always the same ones: with 500, a reset, or silence.
 //! [`crate::app`] is for what is scripted user by user.
 
-use crate::app::closed_address;
+use crate::app::{Request, closed_address, read};
 use serde_json::{Map, Value, json};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinHandle;
@@ -195,9 +195,9 @@ impl Drop for UnderWay<'_> {
 async fn serve(mut socket: TcpStream, state: Arc<State>) {
     let _ = socket.set_nodelay(true);
     let mut buffer = Vec::new();
-    while let Some((target, body)) = read(&mut socket, &mut buffer).await {
+    while let Some(request) = read(&mut socket, &mut buffer, 0).await {
         let under_way = UnderWay::begin(&state);
-        let sent = answer(&mut socket, &state, &target, &body).await;
+        let sent = answer(&mut socket, &state, &request).await;
         drop(under_way);
         if sent.is_none() {
             return;
@@ -205,40 +205,10 @@ async fn serve(mut socket: TcpStream, state: Arc<State>) {
     }
 }
 
-/// The method and path of the next request, and its body.
-async fn read(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<(String, Vec<u8>)> {
-    let end = loop {
-        if let Some(at) = buffer.windows(4).position(|four| four == b"\r\n\r\n") {
-            break at + 4;
-        }
-        if socket.read_buf(buffer).await.ok()? == 0 {
-            return None;
-        }
-    };
-    let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
-    buffer.drain(..end);
-    let length = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        let is_length = name.eq_ignore_ascii_case("content-length");
-        is_length.then(|| value.trim().parse().ok())?
-    });
-    let length: usize = length.unwrap_or(0);
-    while buffer.len() < length {
-        if socket.read_buf(buffer).await.ok()? == 0 {
-            return None;
-        }
-    }
-    let body = buffer.drain(..length).collect();
-    let target = head.rsplit_once(" HTTP").map_or("", |(line, _)| line);
-    let target = target.lines().next().unwrap_or_default();
-    let target = target.split(" HTTP").next().unwrap_or_default();
-    Some((target.to_owned(), body))
-}
-
 /// `None` ends the connection.
-async fn answer(socket: &mut TcpStream, state: &State, target: &str, body: &[u8]) -> Option<()> {
-    let (status, document) = match target.strip_prefix("GET /contacts/") {
-        Some(user) => {
+async fn answer(socket: &mut TcpStream, state: &State, request: &Request) -> Option<()> {
+    let (status, document) = match (request.method.as_str(), request.user()) {
+        ("GET", Some(user)) => {
             state.gets.fetch_add(1, Ordering::SeqCst);
             match work(state).await {
                 None => (503, Value::Null),
@@ -259,14 +229,14 @@ async fn answer(socket: &mut TcpStream, state: &State, target: &str, body: &[u8]
                 },
             }
         }
-        None if state.terms.together && target == "POST /contacts" => {
+        ("POST", None) if state.terms.together && request.path == "/contacts" => {
             state.posts.fetch_add(1, Ordering::SeqCst);
             match work(state).await {
                 None => (503, Value::Null),
-                Some(()) => (200, many(state, body)),
+                Some(()) => (200, many(state, &request.body)),
             }
         }
-        None => (404, Value::Null),
+        _ => (404, Value::Null),
     };
     let body = document.to_string();
     let head = format!(
