@@ -103,13 +103,14 @@ impl Storm {
         Metrics::scrape(self.process.http()).await.sum(name, &[])
     }
 
-    /// What happened since the last word.
-    async fn tell(&mut self, what: &str, took: Duration, mut each: Vec<Duration>) {
+    /// What happened since the last word; the app's counts of it.
+    async fn tell(&mut self, what: &str, took: Duration, mut each: Vec<Duration>) -> [usize; 4] {
         each.sort();
         let at = |percent: usize| each.get(each.len() * percent / 100);
         let now = cpu_of(&self.process);
         let cpu = now - std::mem::replace(&mut self.cpu, now);
-        let [busiest, gets, posts, refused] = self.app.take_counts();
+        let counts = self.app.take_counts();
+        let [busiest, gets, posts, refused] = counts;
         let retries = self.metric("muster_egress_retries_total").await;
         eprintln!(
             "{what}: {} users in {took:.2?}, p50 {:.2?}, p99 {:.2?}; the app saw {busiest} at once, \
@@ -118,6 +119,7 @@ impl Storm {
             at(50).unwrap_or(&took),
             at(99).unwrap_or(&took),
         );
+        counts
     }
 }
 
@@ -221,9 +223,12 @@ async fn an_app_that_refuses_what_is_too_much_is_asked_less() {
         "refused at first: {refused}; all in {:.2?}",
         start.elapsed()
     );
-    storm
+    let [_, _, _, refusals] = storm
         .tell("an app of 16 places that refuses", took, each)
         .await;
+    assert!(refusals > 0, "it was asked for no more than it bears");
+    let limit = storm.metric("muster_fetch_limit").await;
+    assert!((8.0..64.0).contains(&limit), "{limit}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -174,12 +174,19 @@ async fn a_username_is_one_path_segment() {
     ] {
         let before = backend.heads().len();
         let _ = plugin.fetch(user, None).await;
-        for head in backend.heads().iter().skip(before) {
-            let target = head.split(' ').nth(1).unwrap();
-            let segment = target.strip_prefix("/contacts/").expect(target);
-            let plain = |c: char| c.is_ascii_alphanumeric() || "%-._~;=@:!$&'()*+,".contains(c);
-            assert!(segment.chars().all(plain), "{user}: {target}");
-        }
+        let heads = backend.heads().split_off(before);
+        let [head] = heads.as_slice() else {
+            panic!("{user}: {heads:?}");
+        };
+        let target = head.split(' ').nth(1).unwrap();
+        let segment = target.strip_prefix("/contacts/").expect(target);
+        let plain = |c: char| c.is_ascii_alphanumeric() || "%-._~;=@:!$&'()*+,".contains(c);
+        assert!(segment.chars().all(plain), "{user}: {target}");
+    }
+    for user in ["", ".", ".."] {
+        let before = backend.heads().len();
+        assert_eq!(plugin.fetch(user, None).await, Err(FetchError::Denied));
+        assert_eq!(backend.heads().len(), before, "{user:?}");
     }
 }
 
