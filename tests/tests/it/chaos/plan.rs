@@ -142,7 +142,7 @@ impl Plan {
         let seconds = time.as_secs().max(8);
         let rounds = (seconds / 30).max(2);
         // The rest is for coming to rest.
-        let length = time.mul_f64(0.75 / rounds as f64);
+        let length = time.mul_f64(0.85 / rounds as f64);
         let rounds = (0..rounds).map(|_| Round::new(&mut dice, length));
         Plan {
             seed,
