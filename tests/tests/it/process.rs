@@ -307,5 +307,7 @@ async fn the_refresh_command_reports_each_user() {
         &["refresh", "john", "--url", &url, "--token", "wrong"],
     )
     .await;
-    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(77), "{said}");
+    assert_eq!(said, "muster: the token is missing or wrong\n");
 }

@@ -96,8 +96,6 @@ pub(super) enum Failure {
     Url,
     #[error("{failed} of {all} users could not be refreshed")]
     NotRefreshed { failed: usize, all: usize },
-    #[error("none of the users could be refreshed: the server cannot be reached")]
-    Unreachable,
     #[error(transparent)]
     Remote(#[from] RequestError),
     #[error("the server has no such virtual host; it has: {known}")]
@@ -176,6 +174,7 @@ impl Failure {
             Self::Fixture(_) | Self::Bench(BenchError::NoCase) => USAGE,
             Self::Bench(_) => NOT_DONE,
             Self::Remote(RequestError::Unauthorized) => PERMISSION,
+            Self::Remote(error) if error.is_temporary() => TEMPORARY,
             Self::Busy { .. } | Self::NotAudited => TEMPORARY,
             Self::PasswordsDiffer
             | Self::Authority(_)
@@ -210,8 +209,7 @@ impl Failure {
             | Self::Entropy(_)
             | Self::Remote(_)
             | Self::OtherServer
-            | Self::NotDone { .. }
-            | Self::Unreachable => UNAVAILABLE,
+            | Self::NotDone { .. } => UNAVAILABLE,
             Self::NotRefreshed { .. }
             | Self::Findings { .. }
             | Self::NoPrevious

@@ -98,9 +98,13 @@ pub(super) enum RequestError {
 }
 
 impl RequestError {
-    /// Whether the server answered at all.
-    pub(super) fn reached(&self) -> bool {
-        !matches!(self, Self::Unreachable(_) | Self::Timeout(_))
+    /// Whether the server says that it has too much to do.
+    pub(super) fn is_temporary(&self) -> bool {
+        let busy = [
+            StatusCode::TOO_MANY_REQUESTS,
+            StatusCode::SERVICE_UNAVAILABLE,
+        ];
+        matches!(self, Self::Refused { status, .. } | Self::NoSummary(status) if busy.contains(status))
     }
 }
 

@@ -157,7 +157,7 @@ fn a_refresh_tells_by_its_exit_code_what_came_of_it() {
     );
     assert_eq!(
         refresh(&url, &["john", "--token", "wrong"]),
-        ExitCode::from(1)
+        ExitCode::from(77)
     );
     assert_eq!(
         refresh(

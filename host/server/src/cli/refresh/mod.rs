@@ -24,7 +24,9 @@ const ROUTE: &str = "/roster_admin/refresh";
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example: MUSTER_TOKEN=… muster refresh john marie --url http://127.0.0.1:5280"
+    after_help = "Example: MUSTER_TOKEN=… muster refresh john marie --url http://127.0.0.1:5280\n\n\
+    Exit code 0: all were brought up to date; 1: not all; if nobody was: 69 the server cannot be \
+    reached or did not do it, 75 it has too much to do, 77 the token is missing or wrong"
 )]
 pub(super) struct Refresh {
     /// The users: the part of the JID before the @; - reads them from standard input
@@ -86,19 +88,23 @@ impl Refresh {
             false => ROUTE.to_owned(),
         };
         let (reports, fault) = runtime()?.block_on(refresh_all(&remote, &target, &names));
+        let nothing = reports.is_empty();
         let updated = reports.iter().map(|report| report.updated).sum();
         let users = reports.into_iter().flat_map(|report| report.users);
         self.tell(updated, names.len(), users.collect());
-        if let Some(fault) = &fault {
-            complain(format_args!("muster: {fault}"));
-        }
         match fault {
             None if updated == names.len() => Ok(()),
-            Some(fault) if updated == 0 && !fault.reached() => Err(Failure::Unreachable),
-            _ => Err(Failure::NotRefreshed {
-                failed: names.len() - updated.min(names.len()),
-                all: names.len(),
-            }),
+            // What went wrong is all that there is to tell.
+            Some(fault) if nothing => Err(fault.into()),
+            fault => {
+                if let Some(fault) = fault {
+                    complain(format_args!("muster: {fault}"));
+                }
+                Err(Failure::NotRefreshed {
+                    failed: names.len() - updated.min(names.len()),
+                    all: names.len(),
+                })
+            }
         }
     }
 
