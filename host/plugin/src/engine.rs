@@ -8,6 +8,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::candidate::Candidate;
 use crate::compile::{CacheConfig, Compilation, Compiler};
 
 /// How far apart the ticks of the epoch are. A guest is looked at once in a
@@ -76,6 +77,12 @@ impl Engine {
             wasm,
             _ticker: Arc::new(ticker),
         })
+    }
+
+    /// Whether its cache has machine code of these bytes. Blocks for a moment.
+    #[must_use]
+    pub fn has_compiled(&self, candidate: &Candidate) -> bool {
+        self.compilation.holds(candidate)
     }
 
     pub(crate) fn compilation(&self) -> &Compilation {

@@ -70,6 +70,11 @@ impl Cache {
         }
     }
 
+    /// Whether something was kept for this component.
+    pub(super) fn holds(&self, component: Digest) -> bool {
+        self.path(component).exists()
+    }
+
     /// What was kept for this component.
     pub(super) fn find(&self, component: Digest) -> Option<Artifact> {
         let path = self.path(component);

@@ -91,6 +91,12 @@ impl Compilation {
         self.keep(engine, candidate, made?).await
     }
 
+    /// Whether there is machine code of it, as far as can be told without reading it.
+    pub(crate) fn holds(&self, candidate: &Candidate) -> bool {
+        let cache = self.cache.as_ref();
+        cache.is_some_and(|cache| cache.holds(candidate.digest()))
+    }
+
     async fn compile(
         &self,
         turn: OwnedSemaphorePermit,

@@ -29,6 +29,10 @@ pub(in crate::cli) struct Bench {
     /// The case, by its whole name [default: the first fetch that expects a list]
     #[arg(long, value_name = "NAME")]
     case: Option<String>,
+    /// Where machine code is kept: what is there is not compiled again, and how long that takes is
+    /// not told [default: nowhere, so that it is]
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
     /// Warm calls; a tenth of that are cold
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     calls: usize,
@@ -42,10 +46,11 @@ impl Bench {
         logging::init_for_authors();
         let fixture = Fixture::read(&self.fixture)?;
         let candidate = File::candidate(&self.plugin)?;
-        let cache = tempfile::tempdir().map_err(Failure::NoDirectory)?;
+        let own = tempfile::tempdir().map_err(Failure::NoDirectory)?;
+        let cache = self.cache.unwrap_or_else(|| own.path().join("code"));
         let order = Order {
             compiler: compiler::child(),
-            cache: &cache.path().join("code"),
+            cache: &cache,
             fixture: &fixture,
             case: self.case.as_deref(),
             calls: self.calls,
