@@ -5,8 +5,8 @@
 //! (the client to the app, the counters, the bounds of the virtual host) is in
 //! [`Surroundings`]; which generation serves is decided in [`crate::swap`].
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use muster_plugin_bindings::v0_1_batch::BatchingPre;
@@ -18,9 +18,11 @@ use crate::breaker::Breakers;
 use crate::engine::Engine;
 use crate::error::LoadError;
 use crate::guest_log::GuestLog;
+use crate::inspect::Digest;
 use crate::kind::{Answer, Pre};
 use crate::linker::Stubs;
 use crate::outbound::Outbound;
+use crate::rest::{self, Rest};
 use crate::roster::{FetchError, Fetched, PluginFault};
 use crate::settings::{Limits, Settings};
 use crate::solo;
@@ -37,12 +39,17 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 /// has only waited, and is not the plugin's fault.
 const GRACE: Duration = Duration::from_millis(20);
 
-/// A component that was checked and compiled, and joined to the linker.
+/// A component that was checked and compiled, and joined to the linker, with its
+/// settings.
 pub(crate) struct Build {
     pub(crate) status: BuildStatus,
     pub(crate) pre: Pre,
     /// Its export for many users, if it has one.
     pub(crate) batch: Option<BatchingPre<StoreState>>,
+    /// What it reads: a build keeps the settings that it was tried with.
+    pub(crate) config: Arc<[(String, String)]>,
+    /// Of its bytes and its settings.
+    pub(crate) identity: Digest,
 }
 
 /// One version of a plugin.
@@ -62,6 +69,9 @@ pub(crate) struct Shared {
     pub(crate) outbound: Arc<Outbound>,
     pub(crate) log: Arc<GuestLog>,
     pub(crate) meter: Meter,
+    /// Until when the handler has asked to be left alone; another generation
+    /// has not.
+    pub(crate) rest: Arc<Rest>,
     /// Guests that may go on computing after they were interrupted once, of all
     /// generations together.
     pub(crate) computing: Arc<Semaphore>,
@@ -78,7 +88,8 @@ pub(crate) struct Surroundings {
     pub(crate) stubs: Stubs,
     pub(crate) outbound: Arc<Outbound>,
     pub(crate) breakers: Arc<Breakers>,
-    config: Arc<[(String, String)]>,
+    /// What the next build reads. A leaf lock, held for a look.
+    config: Mutex<Arc<[(String, String)]>>,
     log: Arc<GuestLog>,
     computing: Arc<Semaphore>,
     retry_slots: Arc<Semaphore>,
@@ -111,7 +122,7 @@ impl Surroundings {
         Ok(Self {
             engine: engine.clone(),
             breakers,
-            config: settings.config.into(),
+            config: Mutex::new(settings.config.into()),
             outbound: outbound.map_err(LoadError::Tls)?,
             log: GuestLog::new(&limits, meter.clone()),
             stubs: settings.stubs,
@@ -123,12 +134,27 @@ impl Surroundings {
         })
     }
 
+    /// What the next build reads.
+    pub(crate) fn config(&self) -> Arc<[(String, String)]> {
+        Arc::clone(&self.next_config())
+    }
+
+    /// From now on the next build reads this.
+    pub(crate) fn configure(&self, config: Vec<(String, String)>) {
+        *self.next_config() = config.into();
+    }
+
+    fn next_config(&self) -> MutexGuard<'_, Arc<[(String, String)]>> {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What stores of this build are made from.
     pub(crate) fn around(&self, build: &Build) -> Arc<Shared> {
         Arc::new(Shared {
             engine: self.engine.clone(),
             pre: build.pre.clone(),
-            config: Arc::clone(&self.config),
+            config: Arc::clone(&build.config),
+            rest: Arc::new(Rest::new(self.limits.longest_rest)),
             limits: Arc::clone(&self.limits),
             outbound: Arc::clone(&self.outbound),
             log: Arc::clone(&self.log),
@@ -159,6 +185,7 @@ impl Generation {
     /// As the caller of the plugin gets them, except that a call that had
     /// begun and was not answered is [`PluginFault::Stuck`] here.
     pub(crate) async fn fetch(&self, call: &Call<'_>) -> Result<Fetched, FetchError> {
+        self.rested(call.deadline).await?;
         let limit = call.deadline + GRACE;
         let Shared { meter, limits, .. } = &*self.shared;
         match tokio::time::timeout_at(limit, self.fetch_or_retry(call)).await {
@@ -166,6 +193,31 @@ impl Generation {
             Ok(Err(fault)) => Err(FetchError::Plugin(fault)),
             Err(_) => Err(FetchError::Timeout),
         }
+    }
+
+    /// Waits until the handler wants to be asked again, if there is time for it.
+    async fn rested(&self, deadline: Instant) -> Result<(), FetchError> {
+        let Shared { meter, rest, .. } = &*self.shared;
+        let Some(left) = rest.left() else {
+            return Ok(());
+        };
+        let time = deadline.saturating_duration_since(Instant::now());
+        match rest::wait(left, time, rest::lot()) {
+            Some(wait) => {
+                meter.rested("waited");
+                tokio::time::sleep(wait).await;
+                Ok(())
+            }
+            None => {
+                meter.rested("refused");
+                Err(FetchError::Unavailable)
+            }
+        }
+    }
+
+    /// Whether the handler has asked to be left alone.
+    pub(crate) fn rests(&self) -> bool {
+        self.shared.rest.left().is_some()
     }
 
     /// The fault need not have been this call's, where calls share a store, and

@@ -44,6 +44,7 @@ mod rarely;
 mod refresh;
 mod reply;
 mod request_line;
+mod rest;
 mod roster;
 mod settings;
 mod signature;

@@ -39,6 +39,30 @@ pub enum ManyError {
     Fetch(#[from] FetchError),
 }
 
+impl ManyError {
+    /// Whether each of the users may have an answer by itself: the app has no
+    /// such address, or the answer for all is more than can be had.
+    #[must_use]
+    pub fn is_refused_together(&self) -> bool {
+        match self {
+            Self::Unsupported => true,
+            Self::Fetch(error) => matches!(
+                error,
+                FetchError::Status(404 | 405 | 501)
+                    | FetchError::Denied
+                    | FetchError::TooLarge
+                    | FetchError::Malformed(_)
+                    | FetchError::Plugin(
+                        PluginFault::Trap
+                            | PluginFault::TurnLimit
+                            | PluginFault::ResourceLimit
+                            | PluginFault::StackOverflow
+                    )
+            ),
+        }
+    }
+}
+
 /// The export of a component; nothing, if it has none. A handler of `wasi:http`
 /// is asked for one user at a time.
 pub(crate) fn pre(kind: &Kind, pre: &InstancePre<StoreState>) -> Option<BatchingPre<StoreState>> {
@@ -111,4 +135,32 @@ async fn call(
         );
         fault
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_for_all_is_not_asked_for_one_by_one() {
+        for (error, refused) in [
+            (FetchError::Status(404), true),
+            (FetchError::Status(405), true),
+            (FetchError::Status(501), true),
+            (FetchError::TooLarge, true),
+            (FetchError::Denied, true),
+            (FetchError::Malformed(String::new()), true),
+            (FetchError::Plugin(PluginFault::TurnLimit), true),
+            (FetchError::Plugin(PluginFault::CircuitOpen), false),
+            (FetchError::Status(500), false),
+            (FetchError::Status(503), false),
+            (FetchError::Status(429), false),
+            (FetchError::Timeout, false),
+            (FetchError::Unavailable, false),
+        ] {
+            let error = ManyError::Fetch(error);
+            assert_eq!(error.is_refused_together(), refused, "{error}");
+        }
+        assert!(ManyError::Unsupported.is_refused_together());
+    }
 }

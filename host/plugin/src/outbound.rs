@@ -6,7 +6,7 @@
 //! pooled connection that [`connect`] has dialled. A redirect is an answer like
 //! any other, unless the operator has it followed: then each hop is a request
 //! like the first. An app that has asked for it is left alone for a while
-//! ([`rest`]), and a request that failed in vain is made once more ([`again`]).
+//! ([`resting`]), and a request that failed in vain is made once more ([`again`]).
 //! Everything is bounded: time in all, headers, bytes, requests at once.
 
 mod again;
@@ -16,7 +16,7 @@ mod failure;
 mod gate;
 mod resolve;
 mod response;
-mod rest;
+mod resting;
 mod route;
 mod sending;
 mod stream;
@@ -43,12 +43,13 @@ use self::failure::Failed;
 use self::gate::rebuilt_headers;
 pub(crate) use self::gate::{Gate, forbidden_headers};
 pub use self::resolve::{Resolve, Resolving, SystemResolver};
-use self::rest::Rests;
+use self::resting::Rests;
 use self::route::Route;
 use self::sending::Sending;
 use crate::breaker::{Breakers, Pass};
 use crate::egress::{Admitted, Denial, EgressPolicy, Origin, redirect};
 use crate::limit::Limit;
+use crate::rest::{self, lot};
 use crate::settings::Limits;
 use crate::tap::Taps;
 use crate::telemetry::Meter;
@@ -351,11 +352,6 @@ impl Outbound {
             Failed::Other(error) => error,
         }
     }
-}
-
-/// A number by lot, so that not all do the same at the same time.
-fn lot() -> u32 {
-    getrandom::u32().unwrap_or(u32::MAX / 2)
 }
 
 /// A request that waits for its response. If it is given up, its connection is

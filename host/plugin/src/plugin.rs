@@ -84,7 +84,8 @@ impl Plugin {
     /// stands by for a while, and takes over again by itself if the new one
     /// does worse.
     ///
-    /// The bytes that serve already change nothing. One swap at a time;
+    /// The bytes that serve already, with the settings that they have, change
+    /// nothing. One swap at a time;
     /// dropping the future before it is ready leaves everything as it was.
     ///
     /// # Errors
@@ -107,14 +108,15 @@ impl Plugin {
 
     async fn try_swap(&self, candidate: Candidate) -> Result<Swapped, LoadError> {
         let current = self.line.current();
-        if current.build.status.digest == candidate.digest() {
+        let surroundings = &self.surroundings;
+        let build = &current.build;
+        if build.status.digest == candidate.digest() && build.config == surroundings.config() {
             return Ok(Swapped {
                 generation: current.number,
                 digest: candidate.digest(),
                 replaced: None,
             });
         }
-        let surroundings = &self.surroundings;
         let building = swap::build(surroundings, &self.verification, &candidate, Occasion::Swap);
         let build = building.await?;
         let place = self.line.place().await?;
@@ -136,6 +138,14 @@ impl Plugin {
             outcome,
             "plugin reloaded"
         );
+    }
+
+    /// From now on builds read these settings, those of
+    /// [`Settings::config`](crate::Settings): the next one that
+    /// [`Plugin::swap`] takes, which may have the bytes that serve. Those that
+    /// there are keep theirs, and come back with them.
+    pub fn configure(&self, config: Vec<(String, String)>) {
+        self.surroundings.configure(config);
     }
 
     /// Counts, tells and keeps that a component was not taken: for faults that
@@ -177,6 +187,13 @@ impl Plugin {
         self.line.current().build.status.digest
     }
 
+    /// What of the build that serves now decides how it reads an answer: a hash
+    /// of its bytes and its settings.
+    #[must_use]
+    pub fn identity(&self) -> Digest {
+        self.line.current().build.identity
+    }
+
     /// The contacts of `username`, from the app. `known` is the validator of
     /// the list that the caller holds, if any.
     ///
@@ -194,7 +211,10 @@ impl Plugin {
         };
         let span = tracing::debug_span!("call", op = "fetch", generation = self.number());
         let taps = self.surroundings.outbound.taps.get().unwrap_or_default();
-        let heard: Vec<_> = taps.iter().map(|tap| (tap.begins(username), tap)).collect();
+        let heard: Vec<_> = taps
+            .iter()
+            .map(|tap| (tap.begins(&[username]), tap))
+            .collect();
         let result = match self.try_fetch(&call).instrument(span).await {
             Err(FetchError::Plugin(PluginFault::Stuck)) => Err(FetchError::Timeout),
             result => result,
@@ -221,6 +241,12 @@ impl Plugin {
         let started = Instant::now();
         let deadline = started + self.surroundings.limits.call;
         let span = tracing::debug_span!("call", op = "fetch_many", generation = self.number());
+        let taps = self.surroundings.outbound.taps.get().unwrap_or_default();
+        let begins = |tap: &Arc<dyn Tap>| {
+            let names: Vec<_> = usernames.iter().map(String::as_str).collect();
+            tap.begins(&names)
+        };
+        let heard: Vec<_> = taps.iter().map(|tap| (begins(tap), tap)).collect();
         let pass = self.surroundings.breakers.fetch();
         let result = match pass {
             Ok(pass) => {
@@ -238,6 +264,9 @@ impl Plugin {
             meter.limit(Limit::Timeout);
         }
         meter.call("fetch_many", many_label(&result), started.elapsed());
+        for (begun, tap) in heard {
+            tap.fetched_many(begun, usernames, &result);
+        }
         result
     }
 
@@ -330,17 +359,18 @@ impl Plugin {
         self.surroundings.breakers.status()
     }
 
-    /// Whether requests to the app are held back now: it has asked for a pause,
-    /// or a breaker is not closed. What fails then says nothing of its load.
+    /// Whether requests to the app are held back now: it, or the plugin, has asked
+    /// for a pause, or a breaker is not closed. What fails then says nothing of its load.
     #[must_use]
     pub fn holds_back(&self) -> bool {
-        self.surroundings.outbound.holds_back()
+        self.surroundings.outbound.holds_back() || self.line.current().rests()
     }
 
     /// The app says that it is back, or its operator does: requests to it are
     /// tried again at once. Returns how many breakers were not closed.
     pub fn app_is_back(&self) -> usize {
         self.surroundings.outbound.app_is_back();
+        self.line.app_is_back();
         self.surroundings.breakers.app_is_back()
     }
 

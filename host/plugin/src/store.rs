@@ -17,6 +17,7 @@ use crate::limit::Limit;
 use crate::load::Used;
 use crate::outbound::{Asking, Gate};
 use crate::refresh::{Refresher, UnderWay};
+use crate::rest::Rest;
 use crate::roster::PluginFault;
 use crate::settings::Limits;
 use crate::telemetry::Meter;
@@ -57,6 +58,8 @@ pub(crate) struct StoreState {
     /// `None` in a store that may not ask for a refresh.
     pub(crate) refresher: Option<Arc<dyn Refresher>>,
     pub(crate) limits: Arc<Limits>,
+    /// Until when the generation is left alone.
+    pub(crate) rest: Arc<Rest>,
     /// Whether the guest has asked for a refresh.
     pub(crate) refreshed: bool,
     pub(crate) under_way: UnderWay,
@@ -92,6 +95,7 @@ pub(crate) fn new(shared: &Shared, purpose: Purpose) -> (Store<StoreState>, Arc<
             Purpose::Handle(refresher) => Some(refresher),
         },
         limits: Arc::clone(limits),
+        rest: Arc::clone(&shared.rest),
         refreshed: false,
         under_way: UnderWay::default(),
         resources: Resources {

@@ -14,14 +14,15 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response};
 
+use crate::many::{Many, ManyError};
 use crate::refresh::{Outcome, Refresher};
 use crate::roster::{FetchError, Fetched};
 
 /// Listens to one plugin. Called on the way of a call, so it must be quick: a
 /// lock for a moment, no I/O.
 pub trait Tap: Send + Sync + 'static {
-    /// A fetch of this user begins. What is returned comes back with its end.
-    fn begins(&self, username: &str) -> u64;
+    /// A fetch of these users begins. What is returned comes back with its end.
+    fn begins(&self, usernames: &[&str]) -> u64;
 
     /// It has ended.
     fn fetched(
@@ -31,6 +32,10 @@ pub trait Tap: Send + Sync + 'static {
         known: Option<&str>,
         result: &Result<Fetched, FetchError>,
     );
+
+    /// A fetch of many users in one call has ended; what it came to is in their
+    /// order. It has begun as one of a single user does.
+    fn fetched_many(&self, begun: u64, usernames: &[String], result: &Result<Many, ManyError>);
 
     /// The app has answered a request of the plugin, whole: the request as the
     /// plugin made it, the answer as the plugin gets it.

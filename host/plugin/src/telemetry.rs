@@ -115,12 +115,12 @@ pub const EGRESS_METRICS: &[Metric] = &[
     Metric::counter(EGRESS_REDIRECTS, "Redirects of apps that were followed").by(&["vhost"]),
     Metric::counter(
         EGRESS_RESTS,
-        "Answers of apps that asked to be left alone for a while (Retry-After)",
+        "Answers of apps, and of plugins that are handlers, that asked to be left alone for a while (Retry-After)",
     )
     .by(&["vhost"]),
     Metric::counter(
         EGRESS_RESTED,
-        "Requests that came while the app was left alone, by what became of them: waited, refused",
+        "Requests, and fetches of a handler, that came while who was asked was left alone, by what became of them: waited, refused",
     )
     .by(&["vhost", "outcome"]),
     Metric::counter(

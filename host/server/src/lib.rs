@@ -39,6 +39,7 @@ mod router;
 mod server;
 mod services;
 mod sessions;
+mod settings_in_use;
 mod shadow;
 pub mod store;
 mod telemetry;

@@ -49,6 +49,9 @@ pub(crate) enum Limit {
     AuditContacts,
     AuditFindings,
     PluginRecordBytes,
+    PluginShadowWaiting,
+    PluginShadowUsers,
+    PluginShadowUploadTimeout,
 }
 
 /// How often one limit is told in the log at most.
@@ -56,7 +59,7 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 
 impl Limit {
     /// Every limit, in the order of the declaration.
-    pub(crate) const ALL: [Limit; 35] = [
+    pub(crate) const ALL: [Limit; 38] = [
         Limit::XmppConnections,
         Limit::XmppConnectionsPerAddress,
         Limit::XmppConnectsPerMinute,
@@ -92,6 +95,9 @@ impl Limit {
         Limit::AuditContacts,
         Limit::AuditFindings,
         Limit::PluginRecordBytes,
+        Limit::PluginShadowWaiting,
+        Limit::PluginShadowUsers,
+        Limit::PluginShadowUploadTimeout,
     ];
 
     /// Its key in the configuration.
@@ -132,6 +138,9 @@ impl Limit {
             Limit::AuditContacts => "limits.audit.contacts",
             Limit::AuditFindings => "limits.audit.findings",
             Limit::PluginRecordBytes => "limits.plugin.record_bytes",
+            Limit::PluginShadowWaiting => "limits.plugin.shadow.waiting",
+            Limit::PluginShadowUsers => "limits.plugin.shadow.users",
+            Limit::PluginShadowUploadTimeout => "limits.plugin.shadow.upload_timeout",
         }
     }
 
@@ -166,6 +175,8 @@ impl Limit {
                 | Limit::AuditContacts
                 | Limit::AuditFindings
                 | Limit::PluginRecordBytes
+                | Limit::PluginShadowWaiting
+                | Limit::PluginShadowUsers
         )
     }
 }

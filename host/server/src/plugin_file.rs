@@ -1,7 +1,8 @@
 //! The file of a plugin while the server runs: when it is looked at, and when
 //! it is offered to the sandbox.
 //!
-//! Owns the looks. A look is two calls of the file system, about the component
+//! Owns the looks, and that settings are read again before a file is taken on
+//! request ([`crate::settings_in_use`]). A look is two calls of the file system, about the component
 //! and its signature; only when they say something new, and say the same
 //! again at the next look ([`crate::watch`]), is the file read. Whatever happens
 //! to it (renamed into place, written in place, half written, a link that leads
@@ -20,7 +21,8 @@ use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{PluginSource, Reload};
+use crate::config::{PluginSource, Reload, SettingsFault};
+use crate::settings_in_use::SettingsInUse;
 use crate::watch::{Looks, Patience};
 
 /// Looks after which something is tried again that failed for a reason which
@@ -38,10 +40,23 @@ pub(crate) struct PluginFileSettings {
     pub(crate) poll: Duration,
 }
 
+/// Why nothing was taken when somebody asked for it. Reach: what serves goes on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReloadFault {
+    /// The plugin's settings cannot be used, so the file was not tried with them.
+    #[error(transparent)]
+    Settings(#[from] SettingsFault),
+    /// The file was refused.
+    #[error(transparent)]
+    Refused(#[from] LoadError),
+}
+
 /// The file of one virtual host's plugin.
 pub(crate) struct PluginFile {
     plugin: Arc<Plugin>,
     settings: PluginFileSettings,
+    /// What the plugin reads.
+    reads: Arc<SettingsInUse>,
     asked: Notify,
     /// Held while something is tried, so that one thing is tried at a time.
     seen: Mutex<Seen>,
@@ -104,16 +119,17 @@ impl FileStamp {
 
 impl PluginFile {
     /// `loaded` is what the file looked like before it was loaded, and
-    /// `candidate` what was loaded.
+    /// `candidate` what was loaded; `reads` is what it reads.
     pub(crate) fn new(
         plugin: Arc<Plugin>,
-        settings: PluginFileSettings,
+        (settings, reads): (PluginFileSettings, Arc<SettingsInUse>),
         loaded: Stamp,
         candidate: &Candidate,
     ) -> PluginFile {
         PluginFile {
             plugin,
             settings,
+            reads,
             asked: Notify::new(),
             seen: Mutex::new(Seen {
                 looks: Looks::of(loaded),
@@ -145,16 +161,20 @@ impl PluginFile {
         self.asked.notify_one();
     }
 
-    /// Takes what is there now, and says what came of it.
+    /// Takes what is there now, with the settings as they are now, and says what
+    /// came of it.
     ///
     /// # Errors
-    /// [`LoadError`]; the build before goes on serving.
-    pub(crate) async fn reload(&self) -> Result<Swapped, LoadError> {
+    /// [`ReloadFault`]; the build before goes on serving.
+    pub(crate) async fn reload(&self) -> Result<Swapped, ReloadFault> {
         let mut seen = self.seen.lock().await;
-        let found = self.stamp().await;
-        seen.looks.is_due(&found, Patience::None);
-        let candidate = read(&self.settings.source, self.settings.limit).await;
-        self.offer(&mut seen, found, candidate).await
+        self.reads.renew().await?;
+        Ok(self.take(&mut seen).await?)
+    }
+
+    /// What the plugin reads.
+    pub(crate) fn reads(&self) -> &Arc<SettingsInUse> {
+        &self.reads
     }
 
     /// The plugin.
@@ -169,13 +189,25 @@ impl PluginFile {
         }
     }
 
+    /// Takes what is there now.
+    async fn take(&self, seen: &mut Seen) -> Result<Swapped, LoadError> {
+        let found = self.stamp().await;
+        seen.looks.is_due(&found, Patience::None);
+        let candidate = read(&self.settings.source, self.settings.limit).await;
+        self.offer(seen, found, candidate).await
+    }
+
     async fn look(&self, patience: Patience) {
+        let mut seen = self.seen.lock().await;
         if patience == Patience::None {
+            if let Err(fault) = self.reads.renew().await {
+                let domain = self.reads.domain();
+                tracing::error!(%domain, %fault, "the settings of the plugin stay as they were");
+            }
             // Told where it happens.
-            let _ = self.reload().await;
+            let _ = self.take(&mut seen).await;
             return;
         }
-        let mut seen = self.seen.lock().await;
         let found = self.stamp().await;
         let due = seen.looks.is_due(&found, patience);
         let again = seen.retry.is_some_and(|at| at <= Instant::now());
@@ -206,6 +238,7 @@ impl PluginFile {
         let outcome = match candidate {
             Ok(candidate) => {
                 seen.tried = Some(Tried::from(&candidate));
+                self.plugin.configure(self.reads.config());
                 self.plugin.swap(candidate).await
             }
             Err(error) => {

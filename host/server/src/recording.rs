@@ -5,28 +5,34 @@
 //! a recording is, and its bounds, are `muster-kit`'s.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use muster_kit::record::{About, Bounds, Eyes, Recorder, Recording, Settings};
+use muster_kit::record::{About, Bounds, Eyes, Recorder, Recording};
 use muster_plugin::{Plugin, Tap};
 
 use crate::config;
 use crate::limit::Limit;
+use crate::plugin_file::PluginFile;
+use crate::settings_in_use::SettingsInUse;
 
 /// The recording of one virtual host.
 pub(crate) struct Recordings {
     plugin: Arc<Plugin>,
     about: About,
-    settings: config::PluginSettings,
+    reads: Arc<SettingsInUse>,
     recorder: Option<Arc<Recorder>>,
+    /// How often settings had been forgotten when it was last told.
+    forgotten: AtomicU64,
 }
 
 impl Recordings {
     /// Begins to record, if the configuration wants it.
     pub(crate) fn start(
-        plugin: Arc<Plugin>,
+        plugin_file: &PluginFile,
         host: &config::VirtualHost,
         limits: &config::Limits,
     ) -> Self {
+        let plugin = Arc::clone(plugin_file.plugin());
         let recorder = (host.plugin.record > 0).then(|| {
             let bounds = Bounds {
                 fetches: host.plugin.record,
@@ -41,9 +47,16 @@ impl Recordings {
         Self {
             plugin,
             about: about(host),
-            settings: host.plugin.settings.clone(),
+            reads: Arc::clone(plugin_file.reads()),
             recorder,
+            forgotten: AtomicU64::new(0),
         }
+    }
+
+    /// Fetches that are kept, and bytes of everything; `None` where nothing is
+    /// recorded.
+    pub(crate) fn load(&self) -> Option<(usize, usize)> {
+        self.recorder.as_ref().map(|recorder| recorder.load())
     }
 
     /// What there is now; `None` where nothing is recorded. Computes for as
@@ -51,19 +64,14 @@ impl Recordings {
     pub(crate) fn recording(&self, eyes: &Eyes) -> Option<Recording> {
         let recorder = self.recorder.as_ref()?;
         let digest = self.plugin.digest().to_string();
-        let settings = settings(&self.settings);
+        let (settings, forgotten) = self.reads.ever();
+        if self.forgotten.swap(forgotten, Ordering::Relaxed) != forgotten {
+            // Requests with a secret of long ago may be in it, and nobody knows
+            // it any more.
+            recorder.forget();
+        }
         Some(recorder.recording(self.about.clone(), digest, &settings, eyes))
     }
-}
-
-/// The settings, as the kit has them.
-pub(crate) fn settings(settings: &config::PluginSettings) -> Settings {
-    let pairs = settings.iter();
-    Settings::new(
-        pairs
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect(),
-    )
 }
 
 /// What a plugin of this host is told about where it runs.
@@ -75,6 +83,7 @@ pub(crate) fn about(host: &config::VirtualHost) -> About {
     About {
         domain: host.domain.to_string(),
         url: host.roster.http_roster_url.clone(),
+        rosters_url: host.roster.http_rosters_url.clone(),
         origins: origins.collect(),
         deny_all_stubs: host.plugin.deny_all_stubs,
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_kit::replay::{ReplayError, Replayed, Terms};
-use muster_kit::shadow::{Bounds, Shadow, Work};
+use muster_kit::shadow::{Bounds, Event, Full, Shadow, Work};
 use muster_plugin::{Candidate, Digest, Engine, Limits, Plugin, Tap, Verification};
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -16,23 +16,21 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config;
+use crate::limit::Limit;
+use crate::plugin_file::PluginFile;
 use crate::recording;
-
-/// Fetches that wait for a shadow; it makes them one by one, and what comes
-/// faster is left out and counted.
-const WAITING: usize = 256;
-/// Users of whom differences are kept.
-const USERS: usize = 1_000;
+use crate::settings_in_use::SettingsInUse;
 
 /// The shadow of one virtual host.
 pub(crate) struct Shadows {
     engine: Engine,
     plugin: Arc<Plugin>,
     about: muster_kit::record::About,
-    settings: config::PluginSettings,
+    reads: Arc<SettingsInUse>,
     verification: Verification,
     limits: Limits,
-    tape_bytes: usize,
+    bounds: Bounds,
+    terms: config::ShadowLimits,
     tasks: TaskTracker,
     /// The process ends.
     stop: CancellationToken,
@@ -73,16 +71,16 @@ pub(crate) enum ShadowError {
 impl Shadows {
     pub(crate) fn new(
         engine: &Engine,
-        plugin: Arc<Plugin>,
+        plugin_file: &PluginFile,
         (host, limits): (&config::VirtualHost, &config::Limits),
         sandbox: Limits,
         (tasks, stop): (TaskTracker, CancellationToken),
     ) -> Self {
         Self {
             engine: engine.clone(),
-            plugin,
+            plugin: Arc::clone(plugin_file.plugin()),
             about: recording::about(host),
-            settings: host.plugin.settings.clone(),
+            reads: Arc::clone(plugin_file.reads()),
             verification: Verification {
                 // Its point is to be another one, and the app is not asked.
                 sha256: None,
@@ -93,7 +91,12 @@ impl Shadows {
                 workers: 1,
                 ..sandbox
             },
-            tape_bytes: limits.plugin.record_bytes,
+            bounds: Bounds {
+                waiting: limits.plugin.shadow.waiting,
+                bytes: limits.plugin.record_bytes,
+                users: limits.plugin.shadow.users,
+            },
+            terms: limits.plugin.shadow,
             tasks,
             stop,
             current: Mutex::default(),
@@ -101,7 +104,7 @@ impl Shadows {
     }
 
     /// Loads the build as it would be loaded to serve, and lets it run beside
-    /// for so long.
+    /// for so long, or as long as one may.
     ///
     /// # Errors
     /// [`ShadowError`]; what serves is not touched by any of it.
@@ -117,16 +120,14 @@ impl Shadows {
         let terms = Terms {
             name: format!("shadow.{}", self.about.domain),
             about: self.about.clone(),
-            settings: recording::settings(&self.settings),
+            settings: self.reads.current(),
             verification: self.verification.clone(),
             limits: self.limits.clone(),
         };
-        let bounds = Bounds {
-            waiting: WAITING,
-            tape_bytes: self.tape_bytes,
-            users: USERS,
-        };
-        let (shadow, work) = Shadow::begin(&self.engine, candidate, terms, bounds).await?;
+        let lasting = lasting.min(self.terms.time);
+        let tell = counting(&self.about.domain);
+        let beginning = Shadow::begin(&self.engine, candidate, terms, self.bounds, tell);
+        let (shadow, work) = beginning.await?;
         let ends = Instant::now() + lasting;
         let stop = self.stop.child_token();
         {
@@ -150,6 +151,11 @@ impl Shadows {
     /// Bytes of a component, at most.
     pub(crate) fn component_bytes(&self) -> usize {
         self.limits.component_bytes
+    }
+
+    /// Until such a component has arrived.
+    pub(crate) fn upload_timeout(&self) -> Duration {
+        self.terms.upload_timeout
     }
 
     /// What there is to know of the last one.
@@ -202,5 +208,22 @@ impl Shadows {
 impl Running {
     fn is_running(&self) -> bool {
         !self.stop.is_cancelled() && self.ends > Instant::now()
+    }
+}
+
+/// Counts what becomes of what it hears.
+fn counting(vhost: &str) -> impl Fn(Event) + Send + Sync + 'static {
+    let vhost: Arc<str> = vhost.into();
+    let count = move |outcome: &'static str, fetches: usize| {
+        let name = "muster_shadow_fetches_total";
+        let vhost = Arc::clone(&vhost);
+        metrics::counter!(name, "vhost" => vhost, "outcome" => outcome).increment(fetches as u64);
+    };
+    move |event| match event {
+        Event::Compared(outcome) => count(outcome, 1),
+        Event::LeftOut(fetches) => count("left_out", fetches),
+        Event::Full(Full::Waiting) => Limit::PluginShadowWaiting.reached(),
+        Event::Full(Full::Users) => Limit::PluginShadowUsers.reached(),
+        Event::Full(Full::Bytes) => Limit::PluginRecordBytes.reached(),
     }
 }

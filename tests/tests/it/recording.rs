@@ -3,8 +3,10 @@
 //! one that serves.
 
 use std::path::Path;
+use std::time::Duration;
 
 use muster_tests::app::App;
+use muster_tests::busy::{Beyond, BusyApp, Terms};
 use muster_tests::client::{Client, Mechanism, is_push, show};
 use muster_tests::http;
 use muster_tests::muster::{ANYONE, Muster, Setup, TOKEN, refresh};
@@ -93,6 +95,72 @@ async fn a_running_host_is_recorded_and_replayed_into_another_build() {
     assert_eq!(code, Some(0), "{complained}");
     assert!(complained.contains("contacts of users"), "{complained}");
     assert!(said.contains("Marie Curie") && !said.contains(TOKEN));
+}
+
+/// The app takes many users in one request, and is asked so.
+#[tokio::test]
+async fn fetches_of_many_users_at_once_are_recorded_and_replayed() {
+    let app = BusyApp::start(Terms {
+        latency: Duration::from_millis(50),
+        places: 100,
+        beyond: Beyond::Waits,
+        together: true,
+    })
+    .await;
+    let setup = Setup::new()
+        .with("[limits.refresh]\nconcurrency = 1\nconcurrency_floor = 1")
+        .host(DOMAIN, ANYONE, &app.roster_url())
+        .roster_keys(&format!("http_rosters_url = \"{}\"", app.rosters_url()))
+        .with_host_sections("[virtual_host.plugin]\nrecord = 100\n");
+    let muster = Muster::start(&setup).await;
+    let users: Vec<_> = (0..6).map(|n| format!("user{n}")).collect();
+    let mut sessions = Vec::new();
+    for user in &users {
+        let account = format!("{user}@{DOMAIN}");
+        let mut client =
+            Client::login(muster.xmpp(), &account, "any", None, Mechanism::Plain).await;
+        client.roster().await;
+        sessions.push(client);
+    }
+    app.set_contacts(3);
+    refresh(muster.http(), DOMAIN, &users).await;
+    let [_, _, together, _] = app.take_counts();
+    assert!(together > 0, "who waits is asked for with others");
+
+    let url = format!("http://{}", muster.http());
+    let (code, said, complained) =
+        plugin(&["record", DOMAIN, "--url", &url, "--token", TOKEN]).await;
+    assert_eq!(code, Some(0), "{complained}");
+    let told: Value = serde_json::from_str(&said).expect("one JSON object");
+    let batches = told["batches"].as_array().expect("a list");
+    assert_eq!(batches.len(), together);
+    assert!(
+        !said.contains("user0") && !said.contains("contact0"),
+        "{said}"
+    );
+
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("day.json");
+    std::fs::write(&file, &said).expect("a file");
+    let file = file.to_str().expect("a path of UTF-8");
+    let cache = directory.path().join("cache");
+    let cache = ["--cache", cache.to_str().expect("a path of UTF-8")];
+    let (code, said, complained) =
+        plugin(&[&["replay", file, "builtin"], &cache[..]].concat()).await;
+    assert_eq!(code, Some(0), "{said}{complained}");
+    assert!(said.starts_with("13 calls; 0 users"), "{said}");
+
+    // A build that says the same of everybody, and asks for one at a time.
+    let other = directory.path().join("other.wasm");
+    std::fs::write(&other, muster_test_plugins::deed("honest")).expect("a file");
+    let other = other.to_str().expect("a path of UTF-8");
+    let arguments = [&["replay", file, other, "--format", "json"], &cache[..]].concat();
+    let (code, said, complained) = plugin(&arguments).await;
+    assert_eq!(code, Some(1), "{said}{complained}");
+    let told: Value = serde_json::from_str(&said).expect("one JSON object");
+    assert_eq!(told["users"].as_object().map(serde_json::Map::len), Some(6));
+    // Each has three contacts by now, whichever way they were asked for.
+    assert_eq!((&told["added"], &told["removed"]), (&json!(6), &json!(18)));
 }
 
 /// Asks an operator's route; the body of a `POST` is a component.

@@ -1,24 +1,28 @@
 //! The last fetches of a running host, in memory.
 //!
-//! Owns the bounds of a recording: so many fetches, so many bytes. It is a
-//! listener of the plugin ([`Tap`]) and changes nothing of what it hears; it
+//! A listener of the plugin ([`Tap`]) that changes nothing of what it hears and
+//! keeps it within its bounds ([`ring`]); it
 //! never writes to a disk, and ends with the process. It hears no credentials,
 //! and keeps no header of a request that could be one. What of it an operator
 //! gets is redacted unless they want it raw.
 
+mod call;
 mod recording;
 mod redact;
+mod ring;
 mod settings;
-
-use std::collections::VecDeque;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, header};
-use muster_plugin::{FetchError, Fetched, Tap};
+use muster_plugin::{FetchError, Fetched, Many, ManyError, Tap};
 use parking_lot::Mutex;
 
+pub(crate) use self::call::Call;
 pub(crate) use self::recording::VERSION;
-pub use self::recording::{About, Exchange, Fetch, Found, Listed, Recording, Refresh};
+pub use self::recording::{
+    About, Batch, Exchange, Fetch, Found, Listed, Recording, Refresh, Together,
+};
+use self::ring::Ring;
 pub use self::settings::Settings;
 
 /// Which headers of an answer may decide what becomes of it.
@@ -54,22 +58,9 @@ pub enum Eyes {
 pub struct Recorder {
     bounds: Bounds,
     // Held for moments, never across await.
-    state: Mutex<State>,
+    ring: Mutex<Ring>,
     /// What happens when it is full.
     full: Box<dyn Fn() + Send + Sync>,
-}
-
-#[derive(Default)]
-struct State {
-    clock: u64,
-    bytes: usize,
-    left_out: u64,
-    exchanges: VecDeque<Exchange>,
-    fetches: VecDeque<Fetch>,
-    refreshes: VecDeque<Refresh>,
-    /// Who was asked for last, and when that began. Requests have their names in
-    /// them, also where the fetch has not ended or is not kept any more.
-    asked: VecDeque<(u64, String)>,
 }
 
 impl Recorder {
@@ -78,7 +69,7 @@ impl Recorder {
     pub fn new(bounds: Bounds, full: impl Fn() + Send + Sync + 'static) -> Self {
         Self {
             bounds,
-            state: Mutex::default(),
+            ring: Mutex::default(),
             full: Box::new(full),
         }
     }
@@ -94,20 +85,20 @@ impl Recorder {
         eyes: &Eyes,
     ) -> Recording {
         let (mut recording, asked) = {
-            let state = self.state.lock();
-            let asked = state.asked.iter().map(|(_, username)| username.clone());
-            let asked: Vec<_> = asked.collect();
+            let ring = self.ring.lock();
+            let (fetches, batches) = apart(&ring);
             let recording = Recording {
                 version: VERSION,
                 about,
                 sha256,
                 redacted: false,
-                left_out: state.left_out,
-                exchanges: state.exchanges.iter().cloned().collect(),
-                fetches: state.fetches.iter().cloned().collect(),
-                refreshes: state.refreshes.iter().cloned().collect(),
+                left_out: ring.left_out,
+                exchanges: ring.exchanges.iter().cloned().collect(),
+                fetches,
+                batches,
+                refreshes: ring.refreshes.iter().cloned().collect(),
             };
-            (recording, asked)
+            (recording, ring.asked())
         };
         for exchange in &mut recording.exchanges {
             settings.mask(exchange);
@@ -118,97 +109,44 @@ impl Recorder {
         }
     }
 
+    /// Fetches that are kept, and bytes of everything, by and large.
+    pub fn load(&self) -> (usize, usize) {
+        self.ring.lock().load()
+    }
+
+    /// Forgets all that was heard.
+    pub fn forget(&self) {
+        self.ring.lock().clear();
+    }
+
     /// Keeps one thing more, and forgets the oldest ones beyond the bounds.
-    fn keep(&self, bytes: usize, add: impl FnOnce(&mut State, u64)) {
-        let mut state = self.state.lock();
-        let at = state.tick();
-        state.bytes += bytes;
-        add(&mut state, at);
-        if state.trim(self.bounds) {
-            drop(state);
+    fn keep(&self, add: impl FnOnce(&mut Ring, u64)) {
+        let mut ring = self.ring.lock();
+        let at = ring.tick();
+        add(&mut ring, at);
+        if ring.trim(self.bounds) {
+            drop(ring);
             (self.full)();
         }
     }
 }
 
-impl State {
-    fn tick(&mut self) -> u64 {
-        self.clock += 1;
-        self.clock
-    }
-
-    /// Whether it was for the bound of bytes.
-    fn trim(&mut self, bounds: Bounds) -> bool {
-        while self.fetches.len() > bounds.fetches {
-            self.forget_fetch();
-        }
-        while self.refreshes.len() > bounds.fetches {
-            self.forget_refresh();
-        }
-        let full = self.bytes > bounds.bytes;
-        while self.bytes > bounds.bytes {
-            // What is oldest goes, and with a fetch what it was made of.
-            if self.forget_fetch() || self.forget_exchange() || self.forget_refresh() {
-                continue;
-            }
-            self.bytes = 0;
-        }
-        full
-    }
-
-    /// Exchanges of before the oldest fetch that is left are of no use.
-    fn forget_fetch(&mut self) -> bool {
-        let Some(fetch) = self.fetches.pop_front() else {
-            return false;
-        };
-        self.left_out += 1;
-        self.bytes = self.bytes.saturating_sub(fetch.result.bytes());
-        let oldest = self.fetches.iter().map(|fetch| fetch.begun).min();
-        let oldest = oldest.unwrap_or(fetch.ended);
-        while self.exchanges.front().is_some_and(|it| it.at < oldest) {
-            self.forget_exchange();
-        }
-        true
-    }
-
-    /// With the requests that may have been made for that one.
-    fn forget_asked(&mut self) {
-        self.asked.pop_front();
-        let oldest = self.asked.front().map_or(self.clock, |(begun, _)| *begun);
-        while self.exchanges.front().is_some_and(|it| it.at < oldest) {
-            self.forget_exchange();
+/// Fetches of one user, and those of many.
+fn apart(ring: &Ring) -> (Vec<Fetch>, Vec<Batch>) {
+    let (mut fetches, mut batches) = (Vec::new(), Vec::new());
+    for call in &ring.calls {
+        match call {
+            Call::One(fetch) => fetches.push(fetch.clone()),
+            Call::Many(batch) => batches.push(batch.clone()),
         }
     }
-
-    fn forget_exchange(&mut self) -> bool {
-        let Some(exchange) = self.exchanges.pop_front() else {
-            return false;
-        };
-        self.left_out += 1;
-        self.bytes = self.bytes.saturating_sub(exchange.bytes());
-        true
-    }
-
-    fn forget_refresh(&mut self) -> bool {
-        let Some(refresh) = self.refreshes.pop_front() else {
-            return false;
-        };
-        self.left_out += 1;
-        self.bytes = self.bytes.saturating_sub(refresh.bytes());
-        true
-    }
+    (fetches, batches)
 }
 
 impl Tap for Recorder {
-    fn begins(&self, username: &str) -> u64 {
-        let mut state = self.state.lock();
-        let begun = state.tick();
-        state.asked.push_back((begun, username.to_owned()));
+    fn begins(&self, usernames: &[&str]) -> u64 {
         let most = self.bounds.fetches.saturating_add(ASKED);
-        while state.asked.len() > most {
-            state.forget_asked();
-        }
-        begun
+        self.ring.lock().begin(usernames, most)
     }
 
     fn fetched(
@@ -218,23 +156,19 @@ impl Tap for Recorder {
         known: Option<&str>,
         result: &Result<Fetched, FetchError>,
     ) {
-        let result = Found::of(result);
-        self.keep(result.bytes(), |state, ended| {
-            state.fetches.push_back(Fetch {
-                begun,
-                ended,
-                username: username.to_owned(),
-                known: known.map(str::to_owned),
-                result,
-            });
-        });
+        let call = Call::one(begun, username, known, result);
+        self.keep(|ring, ended| ring.keep_call(call.ended_at(ended)));
+    }
+
+    fn fetched_many(&self, begun: u64, usernames: &[String], result: &Result<Many, ManyError>) {
+        if let Some(call) = Call::many(begun, usernames, result) {
+            self.keep(|ring, ended| ring.keep_call(call.ended_at(ended)));
+        }
     }
 
     fn answered(&self, request: Request<Bytes>, response: Response<Bytes>) {
         let exchange = exchange(&request, &response);
-        self.keep(exchange.bytes(), |state, at| {
-            state.exchanges.push_back(Exchange { at, ..exchange });
-        });
+        self.keep(|ring, at| ring.keep_exchange(Exchange { at, ..exchange }));
     }
 
     fn handled(
@@ -251,9 +185,7 @@ impl Tap for Recorder {
             usernames,
             status: response.map(|response| response.status().as_u16()),
         };
-        self.keep(refresh.bytes(), |state, _| {
-            state.refreshes.push_back(refresh);
-        });
+        self.keep(|ring, _| ring.keep_refresh(refresh));
     }
 }
 

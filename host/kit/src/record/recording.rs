@@ -3,7 +3,7 @@
 //! Owns the keys, which are added to and never change their meaning. What is
 //! recorded and for whose eyes is decided in [`super`] and [`super::redact`].
 
-use muster_plugin::{Contact, FetchError, Fetched, Subscription};
+use muster_plugin::{Contact, FetchError, Fetched, Many, ManyError, Subscription};
 use serde::{Deserialize, Serialize};
 
 use crate::report::describe;
@@ -30,8 +30,11 @@ pub struct Recording {
     pub left_out: u64,
     /// Requests of the plugin and the app's answers, in order.
     pub exchanges: Vec<Exchange>,
-    /// Fetches, in the order of their ends.
+    /// Fetches of one user, in the order of their ends.
     pub fetches: Vec<Fetch>,
+    /// Fetches of many users in one request, likewise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub batches: Vec<Batch>,
     /// What the app sent.
     pub refreshes: Vec<Refresh>,
 }
@@ -43,6 +46,9 @@ pub struct About {
     pub domain: String,
     /// `http_roster_url`.
     pub url: String,
+    /// `http_rosters_url`, where many users are asked for at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rosters_url: Option<String>,
     /// Which origins it may reach, and by which methods.
     pub origins: Vec<(String, Vec<String>)>,
     /// Whether stubs of files and sockets are there.
@@ -89,6 +95,29 @@ pub struct Fetch {
     pub known: Option<String>,
     /// What it came to.
     pub result: Found,
+}
+
+/// A fetch of many users in one request, and what it came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// When it began.
+    pub begun: u64,
+    /// When it ended.
+    pub ended: u64,
+    /// Whose contacts.
+    pub usernames: Vec<String>,
+    /// What it came to.
+    pub result: Together,
+}
+
+/// What a fetch of many users came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Together {
+    /// Something for each user, in their order.
+    Each(Vec<Found>),
+    /// An error for all of them, as fixtures name it.
+    Error(String),
 }
 
 /// What a fetch came to.
@@ -154,14 +183,64 @@ impl Found {
         }
     }
 
-    /// About how many bytes it takes.
-    pub(super) fn bytes(&self) -> usize {
+    /// About how many bytes it takes, beside its own size.
+    fn bytes(&self) -> usize {
         match self {
             Self::Unchanged => 0,
             Self::Error(text) => text.len(),
             Self::List(list) => list.iter().map(Listed::bytes).sum(),
         }
     }
+}
+
+impl Together {
+    /// `None` if the plugin asks for one user at a time, so that nobody was asked.
+    pub(crate) fn of(result: &Result<Many, ManyError>) -> Option<Self> {
+        match result {
+            Ok(lists) => Some(Self::Each(lists.iter().map(Found::of).collect())),
+            Err(ManyError::Fetch(error)) => Some(Self::Error(describe(error))),
+            Err(ManyError::Unsupported) => None,
+        }
+    }
+
+    /// What came of one of the users.
+    pub(crate) fn of_user(&self, index: usize) -> Found {
+        match self {
+            Self::Each(found) => match found.get(index) {
+                Some(found) => found.clone(),
+                // Of a file that somebody has written.
+                None => Found::Error("nothing".to_owned()),
+            },
+            Self::Error(text) => Found::Error(text.clone()),
+        }
+    }
+}
+
+impl Fetch {
+    /// About how many bytes it takes.
+    pub(super) fn bytes(&self) -> usize {
+        let known = self.known.as_ref().map_or(0, String::len);
+        size_of::<Self>() + self.username.len() + known + self.result.bytes()
+    }
+}
+
+impl Batch {
+    /// About how many bytes it takes.
+    pub(super) fn bytes(&self) -> usize {
+        let results = match &self.result {
+            Together::Each(found) => {
+                let found = found.iter();
+                found.map(|it| size_of::<Found>() + it.bytes()).sum()
+            }
+            Together::Error(text) => text.len(),
+        };
+        size_of::<Self>() + names_bytes(&self.usernames) + results
+    }
+}
+
+fn names_bytes(names: &[String]) -> usize {
+    let names = names.iter();
+    names.map(|name| name.len() + size_of::<String>()).sum()
 }
 
 impl Listed {
@@ -181,37 +260,40 @@ impl Listed {
     }
 
     fn bytes(&self) -> usize {
-        let groups = self
-            .groups
-            .iter()
-            .map(|group| group.len() + size_of::<String>());
         size_of::<Self>()
             + self.jid.len()
             + self.name.as_ref().map_or(0, String::len)
-            + groups.sum::<usize>()
+            + names_bytes(&self.groups)
     }
 }
 
 impl Exchange {
     pub(crate) fn bytes(&self) -> usize {
-        let headers = self
-            .headers
-            .iter()
-            .map(|(name, value)| name.len() + value.len());
         size_of::<Self>()
+            + self.method.len()
+            + self.origin.len()
             + self.target.len()
+            + self.known.as_ref().map_or(0, String::len)
             + self.asked.len()
-            + headers.sum::<usize>()
+            + headers_bytes(&self.headers)
             + self.body.as_ref().map_or(0, String::len)
     }
 }
 
 impl Refresh {
     pub(super) fn bytes(&self) -> usize {
-        let names = self
-            .usernames
-            .iter()
-            .map(|name| name.len() + size_of::<String>());
-        size_of::<Self>() + self.body.as_ref().map_or(0, String::len) + names.sum::<usize>()
+        size_of::<Self>()
+            + self.method.len()
+            + self.target.len()
+            + headers_bytes(&self.headers)
+            + self.body.as_ref().map_or(0, String::len)
+            + names_bytes(&self.usernames)
     }
+}
+
+fn headers_bytes(headers: &[(String, String)]) -> usize {
+    let headers = headers.iter();
+    headers
+        .map(|(name, value)| name.len() + value.len() + size_of::<(String, String)>())
+        .sum()
 }

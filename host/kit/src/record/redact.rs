@@ -19,7 +19,7 @@ use std::collections::{HashMap, HashSet};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::{Map, Value};
 
-use super::recording::{Exchange, Found, Listed, MALFORMED, Recording, Refresh};
+use super::recording::{Exchange, Found, Listed, MALFORMED, Recording, Refresh, Together};
 
 /// Keys whose values are words of the app and no names, if they look so.
 const KINDS: [&str; 12] = [
@@ -64,11 +64,15 @@ pub(super) fn redacted(mut recording: Recording, asked: &[String], keep: &[Strin
     }
     for fetch in &mut recording.fetches {
         fetch.username = names.text(&fetch.username);
-        match &mut fetch.result {
-            Found::List(list) => list.iter_mut().for_each(|it| names.listed(it)),
-            // What a plugin says beside it may quote the app's document.
-            Found::Error(error) if error.starts_with(MALFORMED) => MALFORMED.clone_into(error),
-            Found::Error(_) | Found::Unchanged => {}
+        names.found(&mut fetch.result);
+    }
+    for batch in &mut recording.batches {
+        for username in &mut batch.usernames {
+            *username = names.text(username);
+        }
+        match &mut batch.result {
+            Together::Each(found) => found.iter_mut().for_each(|found| names.found(found)),
+            Together::Error(error) => without_words(error),
         }
     }
     for refresh in &mut recording.refreshes {
@@ -100,6 +104,9 @@ impl Pseudonyms {
         let about = &recording.about;
         names.open.extend(words(&about.domain));
         names.open.extend(words(&about.url));
+        names
+            .open
+            .extend(words(about.rosters_url.as_deref().unwrap_or_default()));
         for (origin, _) in &about.origins {
             names.open.extend(words(origin));
         }
@@ -107,12 +114,14 @@ impl Pseudonyms {
         // Names go first: a user may be called like a word of the URL.
         for fetch in &recording.fetches {
             names.person(&fetch.username);
-            if let Found::List(list) = &fetch.result {
-                for contact in list {
-                    let local = contact.jid.split_once('@').map(|(local, _)| local);
-                    names.person(local.unwrap_or_default());
-                    names.close(contact.name.as_deref().unwrap_or_default());
-                }
+            names.people_of(&fetch.result);
+        }
+        for batch in &recording.batches {
+            for username in &batch.usernames {
+                names.person(username);
+            }
+            if let Together::Each(found) = &batch.result {
+                found.iter().for_each(|found| names.people_of(found));
             }
         }
         for refresh in &recording.refreshes {
@@ -165,6 +174,27 @@ impl Pseudonyms {
     fn person(&mut self, name: &str) {
         self.people.extend(words(name));
         self.close(name);
+    }
+
+    /// Who is in a list.
+    fn people_of(&mut self, found: &Found) {
+        let Found::List(list) = found else {
+            return;
+        };
+        for contact in list {
+            let local = contact.jid.split_once('@').map(|(local, _)| local);
+            self.person(local.unwrap_or_default());
+            self.close(contact.name.as_deref().unwrap_or_default());
+        }
+    }
+
+    /// All names of a list replaced.
+    fn found(&mut self, found: &mut Found) {
+        match found {
+            Found::List(list) => list.iter_mut().for_each(|it| self.listed(it)),
+            Found::Error(error) => without_words(error),
+            Found::Unchanged => {}
+        }
     }
 
     fn number(&mut self, word: String) -> usize {
@@ -316,6 +346,13 @@ impl Pseudonyms {
         for username in &mut refresh.usernames {
             *username = self.text(username);
         }
+    }
+}
+
+/// What a plugin says beside an error may quote the app's document.
+fn without_words(error: &mut String) {
+    if error.starts_with(MALFORMED) {
+        MALFORMED.clone_into(error);
     }
 }
 

@@ -11,6 +11,7 @@ fn about() -> About {
     About {
         domain: "example.test".to_owned(),
         url: "http://app.test/api/people/%s/friends".to_owned(),
+        rosters_url: Some("http://app.test/api/everybody".to_owned()),
         origins: vec![("http://app.test".to_owned(), vec!["GET".to_owned()])],
         deny_all_stubs: false,
     }
@@ -32,7 +33,7 @@ fn contact(jid: &str, name: &str) -> Contact {
 }
 
 fn fetch(recorder: &Recorder, user: &str, body: &str, contacts: Vec<Contact>) {
-    let begun = recorder.begins(user);
+    let begun = recorder.begins(&[user]);
     answered(recorder, user, body);
     let fetched = Fetched::Roster {
         contacts,
@@ -162,6 +163,98 @@ fn what_is_kept_in_documents_is_kept_in_what_was_made_of_them() {
     assert!(!text.contains("marie") && !text.contains("Marie"), "{text}");
 }
 
+/// Fetches many users in one request, to which the app says this.
+fn fetch_many(recorder: &Recorder, users: &[&str], body: &str, lists: Many) {
+    let begun = recorder.begins(users);
+    let users: Vec<_> = users.iter().map(|user| (*user).to_owned()).collect();
+    let asked = serde_json::to_vec(&users).unwrap();
+    let request = Request::post("http://app.test/api/everybody").body(Bytes::from(asked));
+    let answer = Response::new(Bytes::copy_from_slice(body.as_bytes()));
+    recorder.answered(request.unwrap(), answer);
+    recorder.fetched_many(begun, &users, &Ok(lists));
+}
+
+#[test]
+fn many_in_one_request_have_the_pseudonyms_that_they_have_alone() {
+    let (recorder, _) = recorder(10, 1 << 20);
+    let marie = contact("marie@example.test", "Marie Curie");
+    fetch(&recorder, "john", BODY, vec![marie.clone()]);
+    let body = r#"{"john": {"marie@example.test": {"name": "Marie Curie"}}, "paul": null}"#;
+    let list = Fetched::Roster {
+        contacts: vec![marie],
+        validator: None,
+        skipped: 0,
+    };
+    let lists = vec![Ok(list), Err(FetchError::NotFound)];
+    fetch_many(&recorder, &["john", "paul"], body, lists);
+    let none = Err(ManyError::Unsupported);
+    recorder.fetched_many(recorder.begins(&["rose"]), &["rose".to_owned()], &none);
+
+    let eyes = Eyes::Anybody { keep: Vec::new() };
+    let told = recorder.recording(about(), String::new(), &settings(), &eyes);
+    let text = serde_json::to_string(&told).unwrap();
+    for name in ["john", "paul", "marie", "Marie", "Curie"] {
+        assert!(!text.contains(name), "{name} in {text}");
+    }
+    let [batch] = &told.batches[..] else {
+        panic!("nobody was asked by a plugin that does not: {text}");
+    };
+    let john = &told.fetches[0].username;
+    assert_eq!(&batch.usernames[0], john);
+    let Together::Each(found) = &batch.result else {
+        panic!("{batch:?}");
+    };
+    assert_eq!(found[0], told.fetches[0].result);
+    assert_eq!(found[1], Found::Error("not-found".to_owned()));
+    let exchange = &told.exchanges[1];
+    assert_eq!(exchange.target, "/api/everybody", "the operator's own URL");
+    let asked: Vec<String> = serde_json::from_str(&exchange.asked).unwrap();
+    assert_eq!(asked, batch.usernames);
+    let body: serde_json::Value = serde_json::from_str(exchange.body.as_ref().unwrap()).unwrap();
+    assert!(body[john].is_object() && body[&batch.usernames[1]].is_null());
+    assert_eq!(serde_json::from_str::<Recording>(&text).unwrap(), told);
+}
+
+#[test]
+fn every_user_of_a_batch_is_a_fetch() {
+    let (recorder, _) = recorder(3, 1 << 20);
+    fetch(&recorder, "a", "{}", Vec::new());
+    fetch_many(
+        &recorder,
+        &["b", "c"],
+        "{}",
+        vec![Err(FetchError::NotFound); 2],
+    );
+    assert_eq!(recorder.load().0, 3);
+    fetch(&recorder, "d", "{}", Vec::new());
+    let kept = recorder.recording(about(), String::new(), &settings(), &Eyes::Operator);
+    assert_eq!((kept.fetches.len(), kept.batches.len()), (1, 1));
+    fetch(&recorder, "e", "{}", Vec::new());
+    assert_eq!(recorder.load().0, 2, "a batch goes as a whole");
+    recorder.forget();
+    assert_eq!(recorder.load(), (0, 0));
+    let kept = recorder.recording(about(), String::new(), &settings(), &Eyes::Operator);
+    assert!(kept.fetches.is_empty() && kept.exchanges.is_empty());
+}
+
+#[test]
+fn a_fetch_that_found_nothing_new_takes_its_place_as_well() {
+    let (recorder, full) = recorder(1_000_000, 100_000);
+    for user in 0..10_000 {
+        let username = format!("user{user}");
+        recorder.fetched(
+            recorder.begins(&[&username]),
+            &username,
+            None,
+            &Ok(Fetched::Unchanged),
+        );
+    }
+    let (fetches, bytes) = recorder.load();
+    assert!(bytes <= 100_000, "{bytes}");
+    assert!((100..2_000).contains(&fetches), "{fetches}");
+    assert!(full.load(Ordering::Relaxed) > 0);
+}
+
 #[test]
 fn documents_by_name_have_pseudonyms_for_keys() {
     let (recorder, _) = recorder(10, 1 << 20);
@@ -192,8 +285,8 @@ fn a_body_that_is_no_json_is_left_out() {
 fn no_name_is_told_of_whom_no_fetch_is_kept() {
     let (recorder, _) = recorder(1, 1 << 20);
     let not_found = Err(FetchError::NotFound);
-    let [alba, bruno] = ["alba", "bruno"].map(|user| recorder.begins(user));
-    recorder.begins("carla");
+    let [alba, bruno] = ["alba", "bruno"].map(|user| recorder.begins(&[user]));
+    recorder.begins(&["carla"]);
     for user in ["alba", "bruno", "carla"] {
         answered(&recorder, user, "{}");
     }
@@ -211,7 +304,7 @@ fn no_name_is_told_of_whom_no_fetch_is_kept() {
 #[test]
 fn a_plugins_words_about_a_document_are_not_told() {
     let (recorder, _) = recorder(10, 1 << 20);
-    let begun = recorder.begins("john");
+    let begun = recorder.begins(&["john"]);
     let reason = "invalid type: string \"Marie Curie\"".to_owned();
     recorder.fetched(begun, "john", None, &Err(FetchError::Malformed(reason)));
     let recording = |eyes| recorder.recording(about(), String::new(), &settings(), &eyes);

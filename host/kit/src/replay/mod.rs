@@ -22,7 +22,7 @@ use muster_xmpp::roster::{Contact, Snapshot, Subscription};
 
 pub use self::report::{Difference, Replayed, Verdict};
 use self::tape::Tape;
-use crate::record::{self, About, Fetch, Found, Listed, Recording, Refresh};
+use crate::record::{self, About, Batch, Call, Fetch, Found, Listed, Recording, Refresh, Together};
 use crate::run::{Host, limits};
 use crate::stage::Stage;
 
@@ -98,8 +98,10 @@ pub async fn replay(
     };
     let replayer = Replayer::load(engine, candidate, terms, tape).await?;
     let mut replayed = Replayed::new(recording.left_out);
-    for fetch in &recording.fetches {
-        replayed.add(&fetch.username, replayer.fetch(fetch).await);
+    for call in in_order(recording.fetches, recording.batches) {
+        for (username, verdict) in replayer.call(&call).await {
+            replayed.add(&username, verdict);
+        }
     }
     for refresh in &recording.refreshes {
         let verdict = replayer.refresh(refresh, recording.redacted).await;
@@ -132,6 +134,8 @@ impl Replayer {
             ("http_roster_url".to_owned(), about.url.clone()),
             ("domain".to_owned(), about.domain.clone()),
         ];
+        let many = about.rosters_url.iter();
+        config.extend(many.map(|url| ("http_rosters_url".to_owned(), url.clone())));
         config.extend(settings.pairs());
         let origins = about.origins.iter().map(|(origin, methods)| {
             let methods = methods.iter().map(|method| method.parse());
@@ -164,8 +168,65 @@ impl Replayer {
         })
     }
 
+    /// What the build makes of a call, against what was made of it; for each
+    /// user.
+    pub(crate) async fn call(&self, recorded: &Call) -> Vec<(String, Verdict)> {
+        match recorded {
+            Call::One(fetch) => vec![(fetch.username.clone(), self.fetch(fetch).await)],
+            Call::Many(batch) => self.fetch_many(batch).await,
+        }
+    }
+
+    /// A build that cannot ask for these users together is asked for one after
+    /// the other, as by a server.
+    async fn fetch_many(&self, recorded: &Batch) -> Vec<(String, Verdict)> {
+        self.tape.wind_to(recorded.ended);
+        let told = self.plugin.fetch_many(&recorded.usernames).await;
+        let failed = matches!(recorded.result, Together::Error(_));
+        let verdict = match (Together::of(&told), self.tape.missed()) {
+            _ if told.is_err_and(|error| error.is_refused_together()) => match failed {
+                // They were asked for one by one then, which is replayed apart.
+                true => None,
+                false => return self.one_by_one(recorded).await,
+            },
+            // The app gave no answer then, so there is none now.
+            (_, Some(_)) if failed => None,
+            (_, Some(asked)) => Some(Err(Verdict::NotRecorded { asked })),
+            (is, None) => is.map(Ok),
+        };
+        let users = recorded.usernames.iter().enumerate();
+        let verdict_on = |(index, username): (usize, &String)| {
+            let verdict = match &verdict {
+                None => Verdict::Same,
+                Some(Err(verdict)) => verdict.clone(),
+                Some(Ok(is)) => self.verdict(
+                    username,
+                    &recorded.result.of_user(index),
+                    &is.of_user(index),
+                ),
+            };
+            (username.clone(), verdict)
+        };
+        users.map(verdict_on).collect()
+    }
+
+    async fn one_by_one(&self, recorded: &Batch) -> Vec<(String, Verdict)> {
+        let mut verdicts = Vec::with_capacity(recorded.usernames.len());
+        for (index, username) in recorded.usernames.iter().enumerate() {
+            let alone = Fetch {
+                begun: recorded.begun,
+                ended: recorded.ended,
+                username: username.clone(),
+                known: None,
+                result: recorded.result.of_user(index),
+            };
+            verdicts.push((username.clone(), self.fetch(&alone).await));
+        }
+        verdicts
+    }
+
     /// What the build makes of a fetch, against what was made of it.
-    pub async fn fetch(&self, recorded: &Fetch) -> Verdict {
+    async fn fetch(&self, recorded: &Fetch) -> Verdict {
         self.tape.wind_to(recorded.ended);
         let (username, known) = (&recorded.username, recorded.known.as_deref());
         let found = Found::of(&self.plugin.fetch(username, known).await);
@@ -226,6 +287,14 @@ impl Replayer {
     pub async fn end(self) {
         self.plugin.shutdown(Duration::ZERO).await;
     }
+}
+
+/// All calls in the order of their ends, whatever they were.
+fn in_order(fetches: Vec<Fetch>, batches: Vec<Batch>) -> Vec<Call> {
+    let fetches = fetches.into_iter().map(Call::One);
+    let mut calls: Vec<_> = fetches.chain(batches.into_iter().map(Call::Many)).collect();
+    calls.sort_by_key(Call::ended);
+    calls
 }
 
 impl Found {

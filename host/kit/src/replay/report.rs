@@ -59,6 +59,30 @@ pub struct Replayed {
 }
 
 impl Verdict {
+    /// In a word, for programs.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::Changed { .. } => "changed",
+            Self::Other { .. } => "other",
+            Self::NotRecorded { .. } => "not_recorded",
+        }
+    }
+
+    /// About how many bytes it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let text = match self {
+            Self::Same => 0,
+            Self::Changed { differences } => {
+                let differences = differences.iter();
+                differences.map(Difference::bytes).sum()
+            }
+            Self::Other { was, is } => was.len() + is.len(),
+            Self::NotRecorded { asked } => asked.len(),
+        };
+        size_of::<Self>() + text
+    }
+
     pub(super) fn of_lists(was: &Snapshot, is: &Snapshot) -> Self {
         let changes = diff(was, is);
         if changes.is_empty() {
@@ -80,6 +104,13 @@ impl Verdict {
         Self::Changed {
             differences: differences.collect(),
         }
+    }
+}
+
+impl Difference {
+    fn bytes(&self) -> usize {
+        let was = self.was.as_ref().map_or(0, String::len);
+        size_of::<Self>() + self.change.len() + self.contact.len() + was
     }
 }
 

@@ -44,17 +44,19 @@ impl Tape {
         Arc::new(Self { settings, state })
     }
 
-    /// One answer more; the oldest go beyond so many bytes.
-    pub fn add(&self, exchange: Exchange, most: usize) {
+    /// One answer more; the oldest go beyond so many bytes. Whether any did.
+    pub fn add(&self, exchange: Exchange, most: usize) -> bool {
         let mut state = self.state.lock();
         state.bytes += exchange.bytes();
         state.exchanges.push_back(exchange);
+        let full = state.bytes > most;
         while state.bytes > most {
             match state.exchanges.pop_front() {
                 Some(oldest) => state.bytes = state.bytes.saturating_sub(oldest.bytes()),
                 None => state.bytes = 0,
             }
         }
+        full
     }
 
     /// Answers as it was at that moment.

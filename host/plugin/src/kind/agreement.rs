@@ -17,6 +17,7 @@ use wasmtime_wasi_http::Error;
 
 use super::{Answer, Exchanged, NoResponse, Question};
 use crate::limit::Limit;
+use crate::rest::Rest;
 use crate::settings::Limits;
 use crate::store::StoreState;
 use crate::telemetry::Meter;
@@ -25,6 +26,7 @@ use crate::telemetry::Meter;
 pub(super) struct Terms {
     limits: Arc<Limits>,
     meter: Meter,
+    rest: Arc<Rest>,
 }
 
 impl Terms {
@@ -32,6 +34,7 @@ impl Terms {
         Self {
             limits: Arc::clone(&state.limits),
             meter: state.meter().clone(),
+            rest: Arc::clone(&state.rest),
         }
     }
 
@@ -62,11 +65,29 @@ impl Terms {
                 return Err(FetchError::TooLarge);
             }
         };
+        self.heed(&response);
         match response.status() {
             StatusCode::OK => self.roster(&response),
             StatusCode::NOT_MODIFIED if question.known.is_some() => Ok(types::Fetched::Unchanged),
             StatusCode::NOT_FOUND | StatusCode::GONE => Err(FetchError::NotFound),
             status => Err(FetchError::Status(status.as_u16())),
+        }
+    }
+
+    /// A handler may ask to be left alone for a while, as an app may.
+    fn heed(&self, response: &Response<Bytes>) {
+        let status = response.status();
+        let rest = self.rest.hear(status, response.headers());
+        if let Some(rest) = rest
+            && self.meter.rest()
+        {
+            let (vhost, status) = (self.meter.vhost(), status.as_u16());
+            tracing::warn!(
+                vhost,
+                status,
+                ?rest,
+                "the plugin asks to be left alone for a while; told once a minute"
+            );
         }
     }
 
@@ -151,6 +172,8 @@ fn failure(error: &Error) -> FetchError {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn terms() -> Terms {
@@ -160,6 +183,7 @@ mod tests {
                 ..Limits::default()
             }),
             meter: Meter::new("example.test"),
+            rest: Arc::new(Rest::new(Duration::from_secs(60))),
         }
     }
 
@@ -234,6 +258,23 @@ mod tests {
             assert_eq!(answer(&asked, status, body), expected, "{status} {body}");
         }
         assert_eq!(answer(&knowing, 304, ""), "unchanged");
+    }
+
+    #[test]
+    fn a_pause_that_the_handler_asks_for_is_heard() {
+        let field = [("retry-after", "7")];
+        for (status, fields, heard) in [
+            (429, &field[..], true),
+            (503, &field, true),
+            (503, &[], false),
+            (500, &field, false),
+            (200, &field, false),
+        ] {
+            let terms = terms();
+            let answer = terms.answer(&question("john", None), response(status, fields, "{}"));
+            assert_eq!(answer.is_ok(), status == 200);
+            assert_eq!(terms.rest.left().is_some(), heard, "{status} {fields:?}");
+        }
     }
 
     #[test]

@@ -18,9 +18,10 @@ use wasmtime_wasi_http::{Error, WasiBody};
 use super::again::{self, Reason};
 use super::response::{CappedBody, Kept};
 use super::route::Route;
-use super::{Outbound, Template, failure, lot};
+use super::{Outbound, Template, failure};
 use crate::egress::Admitted;
 use crate::limit::Limit;
+use crate::rest::lot;
 
 /// A document that is announced as no longer than this is read whole before
 /// the guest hears of the response: it is woken once, and reads once.

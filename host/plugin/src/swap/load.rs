@@ -15,7 +15,7 @@ use super::verification::Verification;
 use crate::candidate::Candidate;
 use crate::error::{CompilerError, LoadError};
 use crate::generation::{Build, Surroundings};
-use crate::inspect::inspect;
+use crate::inspect::{Digest, inspect};
 use crate::kind::{Kind, Pre};
 use crate::limit::Limit;
 use crate::linker::{self, Stubs};
@@ -43,9 +43,26 @@ pub(crate) async fn build(
     let component = compiling.await?;
     let kind = status.kind.clone();
     let (pre, batch) = blocking(move || link(&engine, stubs, &kind, &component)).await?;
-    let build = Arc::new(Build { status, pre, batch });
+    let config = surroundings.config();
+    let build = Arc::new(Build {
+        identity: identity(status.digest, &config),
+        status,
+        pre,
+        batch,
+        config,
+    });
     self_test::run(&surroundings.around(&build), verification, occasion).await?;
     Ok(build)
+}
+
+/// What of a build decides how it reads an answer: its bytes, and its settings.
+fn identity(digest: Digest, config: &[(String, String)]) -> Digest {
+    let mut hashed = digest.as_bytes().to_vec();
+    for text in config.iter().flat_map(|(name, value)| [name, value]) {
+        hashed.extend((text.len() as u64).to_le_bytes());
+        hashed.extend(text.as_bytes());
+    }
+    Digest::of(&hashed)
 }
 
 /// What can be said without compiling: whether these are the bytes that the

@@ -120,9 +120,21 @@ impl Line {
                 continue;
             }
             return match &lineup.trial {
-                Some(trial) => self.judge_fetch(trial, call, answer).await,
+                Some(trial) => {
+                    let current = &lineup.current;
+                    self.judge_fetch(trial, current, call, answer).await
+                }
                 None => answer,
             };
+        }
+    }
+
+    /// The app is back, whatever a handler of it has asked for.
+    pub(crate) fn app_is_back(&self) {
+        let lineup = self.lineup();
+        lineup.current.shared.rest.end();
+        if let Some(trial) = &lineup.trial {
+            trial.old.shared.rest.end();
         }
     }
 

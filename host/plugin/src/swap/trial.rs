@@ -108,10 +108,16 @@ impl Line {
     pub(super) async fn judge_fetch(
         self: &Arc<Self>,
         trial: &Arc<Trial>,
+        current: &Generation,
         call: &Call<'_>,
         answer: Result<Fetched, FetchError>,
     ) -> Result<Fetched, FetchError> {
-        let Some(suspicion) = suspicion(&answer) else {
+        let suspicion = match &answer {
+            // It asks to be left alone, and the one before need not.
+            Err(FetchError::Unavailable) if current.rests() => Some(Observation::Regression),
+            answer => suspicion(answer),
+        };
+        let Some(suspicion) = suspicion else {
             self.observed(trial, Observation::Sound);
             return answer;
         };

@@ -131,7 +131,6 @@ async fn what_a_handler_answers_by_itself_is_judged() {
         for (user, expected) in [
             ("unchanged", FetchError::Status(304)),
             ("teapot", FetchError::Status(418)),
-            ("later", FetchError::Status(503)),
             ("many", FetchError::TooLarge),
             ("error", FetchError::Timeout),
         ] {

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use muster_plugin::{FetchError, Limits};
+use muster_plugin::{Candidate, FetchError, Limits, Plugin};
+use muster_test_plugins::marked;
 
 use crate::backend::Backend;
-use crate::host::builtin;
+use crate::host::{builtin, engine, file, settings};
 
 /// Breakers that stay out of it.
 fn limits() -> Limits {
@@ -97,6 +98,51 @@ async fn an_app_that_asks_for_it_is_left_alone_for_so_long() {
     assert_eq!(backend.heads().len(), asked, "the app hears nothing of it");
     plugin.app_is_back();
     assert!(plugin.fetch("john", None).await.is_ok());
+}
+
+/// A handler's own word counts as that of the app.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_asks_for_it_is_left_alone_for_so_long() {
+    for component in [
+        muster_test_plugins::handler_0_3(),
+        muster_test_plugins::handler_0_2(),
+    ] {
+        let load = async |limits| {
+            let backend = Backend::start().await;
+            let settings = settings(&backend, limits);
+            let candidate = Candidate::builtin(component);
+            Plugin::load(engine(), candidate, settings).await.unwrap()
+        };
+        // There is no time to wait for the end of seven seconds.
+        let plugin = load(limits()).await;
+        let later = plugin.fetch("later", None).await;
+        assert_eq!(later, Err(FetchError::Status(503)));
+        assert!(plugin.holds_back());
+        let refused = plugin.fetch("honest", None).await;
+        assert_eq!(refused, Err(FetchError::Unavailable));
+        plugin.app_is_back();
+        assert!(!plugin.holds_back());
+        assert!(plugin.fetch("honest", None).await.is_ok());
+        // Another generation has not asked for it.
+        let later = plugin.fetch("later", None).await;
+        assert_eq!(later, Err(FetchError::Status(503)));
+        let other = file(&marked(component, 1));
+        plugin.swap(other).await.unwrap();
+        assert!(plugin.fetch("honest", None).await.is_ok());
+        plugin.shutdown(Duration::from_secs(1)).await;
+
+        let plugin = load(Limits {
+            longest_rest: Duration::from_millis(300),
+            ..limits()
+        })
+        .await;
+        let begun = Instant::now();
+        let later = plugin.fetch("later", None).await;
+        assert_eq!(later, Err(FetchError::Status(503)));
+        assert!(plugin.fetch("honest", None).await.is_ok());
+        assert!(begun.elapsed() >= Duration::from_millis(300));
+        plugin.shutdown(Duration::from_secs(1)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

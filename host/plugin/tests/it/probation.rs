@@ -64,6 +64,23 @@ async fn a_build_that_misreads_the_app_is_given_up_at_the_third_time() {
     assert_eq!(outcome(&plugin), (before, Some(RollbackCause::Regressions)));
 }
 
+/// Nobody pays for a handler that asks to be left alone where the build before
+/// did not: not when it says so, and not afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_that_wants_to_be_left_alone_is_given_up_at_the_third_time() {
+    let backend = Backend::start().await;
+    let plugin = asks(&backend, Limits::default()).await;
+    let before = outcome(&plugin).0;
+    let resting = muster_test_plugins::handler_0_3();
+    plugin.swap(file(resting)).await.unwrap();
+    for time in 1..=3 {
+        assert_eq!(plugin.status().last_rollback, None, "{time}");
+        assert!(is_roster(&plugin.fetch("later", None).await), "{time}");
+    }
+    assert_eq!(outcome(&plugin), (before, Some(RollbackCause::Regressions)));
+    assert!(!plugin.holds_back());
+}
+
 /// Callers of a build that hangs get no answer in time, and whether the build
 /// before would have had one is found out afterwards.
 #[tokio::test(flavor = "multi_thread")]

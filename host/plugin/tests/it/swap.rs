@@ -19,6 +19,7 @@ use muster_test_plugins::{deed, hostile, marked};
 use tokio::sync::Semaphore;
 
 use crate::backend::Backend;
+use crate::handle::send;
 use crate::host::{builtin, engine, file, quick, settings};
 
 /// Over after one call.
@@ -75,6 +76,53 @@ async fn a_swap_changes_the_build_and_says_so() {
     plugin.shutdown(Duration::from_secs(1)).await;
     let stopped = plugin.swap(file(muster_builtin::COMPONENT)).await;
     assert!(matches!(stopped, Err(LoadError::Stopped)));
+}
+
+/// The same bytes with other settings are another build, which comes and goes
+/// with its settings.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_keeps_the_settings_that_it_was_tried_with() {
+    let backend = Backend::start().await;
+    let handler = muster_test_plugins::handler_0_3();
+    let settings = settings(&backend, Limits::default());
+    let plugin = Plugin::load(engine(), file(handler), settings.clone());
+    let plugin = plugin.await.unwrap();
+    let reads = async |plugin: &Plugin| {
+        let answer = send(plugin, "GET", "/roster_admin/setting/page_size", "").await;
+        let answer = answer.unwrap();
+        let text = String::from_utf8(answer.body().to_vec()).unwrap();
+        (answer.status() == 200).then_some(text)
+    };
+    let with = |page_size: &str| {
+        let mut config = settings.config.clone();
+        config.push(("page_size".to_owned(), page_size.to_owned()));
+        config
+    };
+    let none = plugin.identity();
+    plugin.configure(with("50"));
+    assert_eq!(reads(&plugin).await, None, "until a build is tried with it");
+    let swapped = plugin.swap(file(handler)).await.unwrap();
+    assert_eq!(swapped.replaced, Some(swapped.digest));
+    assert_eq!(reads(&plugin).await.as_deref(), Some("50"));
+    assert_ne!(plugin.identity(), none);
+    plugin.configure(with("50"));
+    let again = plugin.swap(file(handler)).await.unwrap();
+    assert_eq!(again.replaced, None);
+
+    // What is refused serves nobody; what is wanted is still wanted.
+    plugin.configure(with("70"));
+    plugin.swap(file(b"<html>")).await.unwrap_err();
+    assert_eq!(reads(&plugin).await.as_deref(), Some("50"));
+    plugin.swap(file(handler)).await.unwrap();
+    assert_eq!(reads(&plugin).await.as_deref(), Some("70"));
+    plugin.rollback().await.unwrap();
+    assert_eq!(
+        reads(&plugin).await,
+        None,
+        "the last that had proved itself"
+    );
+    assert_eq!(plugin.identity(), none);
+    plugin.shutdown(Duration::from_secs(1)).await;
 }
 
 /// The label, the component, and what it must be beside.

@@ -169,6 +169,21 @@ pub enum Problem {
         maximum: String,
         reason: &'static str,
     },
+    #[error(
+        "must be at least {needed}, which is limits.refresh.requests ({requests}) and limits.refresh.running_jobs ({running_jobs}) together: what has its turn would be answered 429"
+    )]
+    FewHandleCalls {
+        needed: usize,
+        requests: usize,
+        running_jobs: usize,
+    },
+    #[error(
+        "with limits.refresh.running_jobs ({running_jobs}) it is more than limits.plugin.handle_calls, which is {handle_calls}: what has its turn would be answered 429"
+    )]
+    ManyRequests {
+        running_jobs: usize,
+        handle_calls: usize,
+    },
     #[error("\"{text}\" is not an IP address and a port")]
     NotAnAddress { text: String },
     #[error("not a URL: {reason}")]
@@ -328,6 +343,12 @@ impl Problem {
             Self::UnknownKey { known, .. } => format!("the keys here are {}", known.join(", ")),
             Self::Missing { example } => format!("add `{example}`"),
             Self::MoreThanAllowed { bound_key, .. } => format!("lower it, or raise {bound_key}"),
+            Self::FewHandleCalls { .. } => {
+                "raise it, or lower limits.refresh.requests or running_jobs".into()
+            }
+            Self::ManyRequests { .. } => {
+                "lower it or running_jobs, or raise limits.plugin.handle_calls".into()
+            }
             Self::LessThanNeeded { key, .. } => format!("raise it, or lower {key} here"),
             Self::NotAnAddress { .. } => "write for example \"127.0.0.1:5222\" or \"[::1]:5222\"".into(),
             Self::NotAUrl { .. } => "write for example \"http://127.0.0.1:8080/auth\"".into(),

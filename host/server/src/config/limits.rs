@@ -183,6 +183,10 @@ const LARGEST_STACK: Size = Size(16 * MIB);
 impl Limits {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let default = Self::default();
+        let (refresh, of_requests) = section.section("refresh", |section| {
+            let place = section.has("requests").then(|| section.place("requests"));
+            (RefreshLimits::read(section), place)
+        });
         let (wasm_stack_bytes, plugin) = section.section("plugin", |section| {
             let stack = Size(default.wasm_stack_bytes);
             let stack = section.at_least("wasm_stack_bytes", stack, SMALLEST_STACK);
@@ -193,7 +197,8 @@ impl Limits {
                 cache_bytes: section.value("cache_bytes", cache).0,
                 ..default.plugin.clone()
             };
-            (stack, PluginLimits::read(section, &shared))
+            let refresh = (&refresh, of_requests);
+            (stack, PluginLimits::read_of_all(section, &shared, refresh))
         });
         Self {
             drain: section.value("drain", default.drain),
@@ -204,7 +209,7 @@ impl Limits {
             backend: section.section("backend", |section| {
                 BackendLimits::read(section, &default.backend)
             }),
-            refresh: section.section("refresh", RefreshLimits::read),
+            refresh,
             audit: section.section("audit", AuditLimits::read),
             wasm_stack_bytes,
             plugin,

@@ -25,6 +25,7 @@ mod quantity;
 mod reader;
 mod refresh;
 mod secret_file;
+mod shadow_limits;
 mod storage;
 mod telemetry;
 mod tls;
@@ -53,8 +54,9 @@ pub use origin::{AccessFault, Egress, OriginAccess};
 pub use plugin::{HostPlugin, Reload};
 pub use plugin_limits::PluginLimits;
 pub(crate) use plugin_settings::OF_THE_HOST;
-pub use plugin_settings::PluginSettings;
+pub use plugin_settings::{PluginSettings, SettingsFault};
 pub use refresh::RefreshLimits;
+pub use shadow_limits::ShadowLimits;
 pub use storage::{Storage, StorageLimits};
 pub use telemetry::{Otlp, Telemetry, TelemetryLimits};
 pub use tls::HostTls;
@@ -86,6 +88,8 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// `[log]`: how the process tells what it does.
     pub log: Log,
+    /// The file that it is of, where [`PluginSettings`] are read again; `None` for a text.
+    pub file: Option<PathBuf>,
     /// What is accepted but worth a word: file permissions, short tokens.
     pub warnings: Vec<Fault>,
 }
@@ -102,7 +106,10 @@ impl Config {
             path: path.to_owned(),
             source,
         })?;
-        Ok(Self::parse(&text, path)?)
+        Ok(Self {
+            file: Some(path.to_owned()),
+            ..Self::parse(&text, path)?
+        })
     }
 
     /// Parses `text`; `origin` is the file that it came from, named in faults. Relative paths
@@ -151,6 +158,7 @@ impl Config {
                 limits,
                 telemetry,
                 log,
+                file: None,
                 warnings: Vec::new(),
             })
         })

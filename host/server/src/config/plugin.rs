@@ -8,6 +8,7 @@ use muster_plugin::{Digest, PublicKey, Verification};
 use toml::de::DeValue;
 
 use super::fault::Problem;
+use super::limits::Limits;
 use super::plugin_limits::PluginLimits;
 use super::plugin_settings::PluginSettings;
 use super::quantity::Value;
@@ -44,7 +45,7 @@ pub enum Reload {
 
 impl HostPlugin {
     /// `limits` are those of all hosts.
-    pub(super) fn read(section: &mut Section<'_>, limits: &PluginLimits) -> Self {
+    pub(super) fn read(section: &mut Section<'_>, limits: &Limits) -> Self {
         let keys = section.list::<PublicKey>("trusted_keys");
         let keys = keys.unwrap_or_default().into_iter().map(|key| key.value);
         let words = [Reload::Watch, Reload::Manual];
@@ -60,7 +61,9 @@ impl HostPlugin {
             deny_all_stubs: section.value("deny_all_stubs", false),
             settings: PluginSettings::read(section),
             record: section.optional("record").unwrap_or_default(),
-            limits: section.section("limits", |section| PluginLimits::read(section, limits)),
+            limits: section.section("limits", |section| {
+                PluginLimits::read_of_host(section, limits)
+            }),
         }
     }
 }

@@ -7,9 +7,12 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::breaker_limits::BreakerLimits;
-use super::limits::{KIB, MIB};
+use super::fault::{Place, Problem};
+use super::limits::{KIB, Limits, MIB};
 use super::quantity::{Size, Written};
 use super::reader::Section;
+use super::refresh::RefreshLimits;
+use super::shadow_limits::ShadowLimits;
 
 /// What the sandboxed plugin may cost; per virtual host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,10 +70,13 @@ pub struct PluginLimits {
     pub log_bytes_per_second: usize,
     /// Bytes of one line of it. Default 8 KiB.
     pub log_line_bytes: usize,
-    /// Bytes of what is kept where `virtual_host.plugin.record` says so. Default 16 MiB.
+    /// Bytes of what is kept where `virtual_host.plugin.record` says so, and for a shadow of each:
+    /// fetches that wait for it, answers that it may need, what it found. Default 16 MiB.
     pub record_bytes: usize,
     /// `[limits.plugin.breaker]`: when a plugin that fails is left alone; for each of its exports.
     pub breaker: BreakerLimits,
+    /// `[limits.plugin.shadow]`: another build beside the one that serves.
+    pub shadow: ShadowLimits,
 }
 
 /// What a WebAssembly component with 32-bit addresses can use at most.
@@ -79,8 +85,63 @@ const WASM32_BYTES: usize = 4096 * MIB;
 const SHORTEST_TURN: Duration = Duration::from_millis(10);
 
 impl PluginLimits {
+    /// `[limits.plugin]`, beside `[limits.refresh]`; `requests` is where that has its key, if it has.
+    pub(super) fn read_of_all(
+        section: &mut Section<'_>,
+        base: &Self,
+        (refresh, requests): (&RefreshLimits, Option<Place>),
+    ) -> Self {
+        let limits = Self::read(section, base);
+        let requests = requests.filter(|_| !section.has("handle_calls"));
+        limits.check_handle_calls(section, refresh, requests);
+        limits
+    }
+
+    /// `[virtual_host.plugin.limits]` over that.
+    pub(super) fn read_of_host(section: &mut Section<'_>, base: &Limits) -> Self {
+        let limits = Self::read(section, &base.plugin);
+        // What is inherited has been told where it is written.
+        if section.has("handle_calls") {
+            limits.check_handle_calls(section, &base.refresh, None);
+        }
+        limits
+    }
+
+    /// The queue of requests is before the plugin, and whatever has left it finds a store: there is
+    /// no second queue. A lack is told at `requests`, or else at `handle_calls`.
+    fn check_handle_calls(
+        &self,
+        section: &Section<'_>,
+        refresh: &RefreshLimits,
+        requests: Option<Place>,
+    ) {
+        let running_jobs = refresh.running_jobs;
+        let needed = refresh.requests.saturating_add(running_jobs);
+        if self.handle_calls >= needed {
+            return;
+        }
+        match requests {
+            Some(place) => {
+                let handle_calls = self.handle_calls;
+                let problem = Problem::ManyRequests {
+                    running_jobs,
+                    handle_calls,
+                };
+                section.error(&place, problem);
+            }
+            None => {
+                let problem = Problem::FewHandleCalls {
+                    needed,
+                    requests: refresh.requests,
+                    running_jobs,
+                };
+                section.error(&section.place("handle_calls"), problem);
+            }
+        }
+    }
+
     /// What the section says, and what `base` says of the keys that it leaves out.
-    pub(super) fn read(section: &mut Section<'_>, base: &Self) -> Self {
+    fn read(section: &mut Section<'_>, base: &Self) -> Self {
         let memory = Size(base.memory_bytes);
         let mut size = |key, base| section.value(key, Size(base)).0;
         let component_bytes = size("component_bytes", base.component_bytes);
@@ -121,6 +182,7 @@ impl PluginLimits {
             log_line_bytes,
             record_bytes,
             breaker: section.section("breaker", |it| BreakerLimits::read(it, base.breaker)),
+            shadow: section.section("shadow", |it| ShadowLimits::read(it, base.shadow)),
         };
         // What is inherited has been told where it is written.
         if section.is_there() {
@@ -163,6 +225,7 @@ impl Default for PluginLimits {
             log_line_bytes: 8 * KIB,
             record_bytes: 16 * MIB,
             breaker: BreakerLimits::default(),
+            shadow: ShadowLimits::default(),
         }
     }
 }

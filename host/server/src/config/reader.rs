@@ -102,6 +102,12 @@ impl<'t> Document<'t> {
         (errors, notes.warnings)
     }
 
+    /// The same of the keys that were asked for; the others are no matter.
+    pub(super) fn finish_asked(self) -> (Vec<Fault>, Vec<Fault>) {
+        let notes = self.notes.take();
+        (notes.errors, notes.warnings)
+    }
+
     /// The keys that were asked for, without indices.
     #[cfg(test)]
     pub(super) fn known(&self) -> BTreeSet<String> {

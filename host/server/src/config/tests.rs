@@ -859,6 +859,18 @@ fn limits_that_depend_on_others_are_faults_with_the_remedy() {
             "9:24: error: limits.plugin.log_bytes_per_second: is too little for log_line_bytes, which is 8KiB and could be 4KiB: no whole line could be logged\n    help: raise it, or lower log_line_bytes here",
         ),
         (
+            "[limits.plugin]\nhandle_calls = 8",
+            "9:16: error: limits.plugin.handle_calls: must be at least 20, which is limits.refresh.requests (16) and limits.refresh.running_jobs (4) together: what has its turn would be answered 429\n    help: raise it, or lower limits.refresh.requests or running_jobs",
+        ),
+        (
+            "[limits.refresh]\nrequests = 30",
+            "9:12: error: limits.refresh.requests: with limits.refresh.running_jobs (4) it is more than limits.plugin.handle_calls, which is 32: what has its turn would be answered 429\n    help: lower it or running_jobs, or raise limits.plugin.handle_calls",
+        ),
+        (
+            "[virtual_host.plugin.limits]\nhandle_calls = 8",
+            "9:16: error: virtual_host[0].plugin.limits.handle_calls: must be at least 20, which is limits.refresh.requests (16) and limits.refresh.running_jobs (4) together: what has its turn would be answered 429\n    help: raise it, or lower limits.refresh.requests or running_jobs",
+        ),
+        (
             "[limits.plugin]\nturn = \"5ms\"",
             "9:8: error: limits.plugin.turn: must be at least 10ms",
         ),

@@ -140,8 +140,7 @@ impl VirtualHost {
             let auth = section.section("auth", |auth| Auth::read(auth, public));
             let roster = section.section("roster", Roster::read);
             let egress = Egress::read(section, roster.as_ref());
-            let plugin =
-                section.section("plugin", |plugin| HostPlugin::read(plugin, &limits.plugin));
+            let plugin = section.section("plugin", |plugin| HostPlugin::read(plugin, limits));
             let backend = section.section("backend", |backend| {
                 backend.section("limits", |section| {
                     BackendLimits::read(section, &limits.backend)

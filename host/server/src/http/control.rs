@@ -29,6 +29,7 @@ use utoipa::OpenApi;
 use self::report::{Backend, Backends, Done, NotDone, Plugin, Plugins, Reset};
 use super::{HttpState, answer};
 use crate::hosts::VirtualHost;
+use crate::plugin_file::ReloadFault;
 
 /// The description of these routes.
 #[derive(OpenApi)]
@@ -91,7 +92,7 @@ async fn plugin(State(state): State<Arc<HttpState>>, Path(name): Path<String>) -
     }
 }
 
-/// Takes the plugin from its file as it is now
+/// Takes the plugin from its file, and its settings from the configuration, as they are now
 ///
 /// Goes on when the caller does not wait for it.
 #[utoipa::path(post, path = "/admin/plugins/{vhost}/reload", tag = "operator",
@@ -100,7 +101,7 @@ async fn plugin(State(state): State<Arc<HttpState>>, Path(name): Path<String>) -
         (status = 200, description = "The file's build serves", body = Done),
         (status = 404, description = "There is no such virtual host", body = NotDone),
         (status = 409, description = "Another reload is under way", body = NotDone),
-        (status = 422, description = "The build was refused; the one before serves", body = NotDone),
+        (status = 422, description = "The build or its settings were refused; the one before serves", body = NotDone),
         (status = 500, description = "The reload broke off", body = NotDone),
         (status = 503, description = "The server stops", body = NotDone)),
     security(("token" = [])))]
@@ -128,21 +129,42 @@ async fn reload(State(state): State<Arc<HttpState>>, Path(name): Path<String>) -
     })
 }
 
-fn reloaded(host: &VirtualHost, result: Result<Swapped, LoadError>) -> Response {
+fn reloaded(host: &VirtualHost, result: Result<Swapped, ReloadFault>) -> Response {
     match result {
         Ok(Swapped { replaced: None, .. }) => {
             count("reload", "unchanged");
-            done(host, "unchanged", "these bytes serve already")
+            done(
+                host,
+                "unchanged",
+                "these bytes serve already, with these settings",
+            )
         }
-        Ok(_) => {
+        Ok(Swapped {
+            digest, replaced, ..
+        }) => {
             count("reload", "swapped");
-            done(host, "swapped", "the new build serves")
+            let message = match replaced == Some(digest) {
+                true => "the same bytes serve with other settings",
+                false => "the new build serves",
+            };
+            done(host, "swapped", message)
         }
-        Err(LoadError::Stopped) => {
+        Err(ReloadFault::Settings(fault)) => {
+            count("reload", "settings");
+            let not_done = NotDone {
+                status: "error".to_owned(),
+                reason: "settings".to_owned(),
+                message: fault.to_string(),
+                remedy: Some("correct the configuration; nothing was taken".to_owned()),
+                virtual_hosts: Vec::new(),
+            };
+            (StatusCode::UNPROCESSABLE_ENTITY, Json(not_done)).into_response()
+        }
+        Err(ReloadFault::Refused(LoadError::Stopped)) => {
             count("reload", "stopped");
             stopped()
         }
-        Err(error) => {
+        Err(ReloadFault::Refused(error)) => {
             count("reload", "refused");
             // The words of the log and of the status, causes included.
             let refusal = host.plugin.status().last_refusal;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use muster_plugin::{FetchError, Many, ManyError, PluginFault};
+use muster_plugin::{FetchError, Many, ManyError};
 use tokio_util::sync::CancellationToken;
 
 use super::limiter::{Ending, Party};
@@ -85,21 +85,10 @@ enum Failed {
 
 impl Failed {
     fn of(error: ManyError) -> Failed {
+        let together = error.is_refused_together();
         match error {
-            ManyError::Unsupported => Failed::Together(error),
-            ManyError::Fetch(
-                FetchError::Status(404 | 405 | 501)
-                | FetchError::Denied
-                | FetchError::TooLarge
-                | FetchError::Malformed(_)
-                | FetchError::Plugin(
-                    PluginFault::Trap
-                    | PluginFault::TurnLimit
-                    | PluginFault::ResourceLimit
-                    | PluginFault::StackOverflow,
-                ),
-            ) => Failed::Together(error),
-            ManyError::Fetch(error) => Failed::Altogether(error),
+            ManyError::Fetch(error) if !together => Failed::Altogether(error),
+            error => Failed::Together(error),
         }
     }
 }
@@ -113,32 +102,4 @@ fn count(many: &Result<Many, Failed>, users: usize) {
     metrics::counter!("muster_fetch_batches_total", "outcome" => outcome).increment(1);
     metrics::counter!("muster_fetch_batched_users_total", "outcome" => outcome)
         .increment(users as u64);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_fails_for_all_is_not_asked_for_one_by_one() {
-        let refused = |error| matches!(Failed::of(error), Failed::Together(_));
-        for (error, expected) in [
-            (FetchError::Status(404), true),
-            (FetchError::Status(405), true),
-            (FetchError::Status(501), true),
-            (FetchError::TooLarge, true),
-            (FetchError::Denied, true),
-            (FetchError::Malformed(String::new()), true),
-            (FetchError::Plugin(PluginFault::TurnLimit), true),
-            (FetchError::Plugin(PluginFault::CircuitOpen), false),
-            (FetchError::Status(500), false),
-            (FetchError::Status(503), false),
-            (FetchError::Status(429), false),
-            (FetchError::Timeout, false),
-            (FetchError::Unavailable, false),
-        ] {
-            assert_eq!(refused(error.clone().into()), expected, "{error}");
-        }
-        assert!(refused(ManyError::Unsupported));
-    }
 }

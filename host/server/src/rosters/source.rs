@@ -166,11 +166,11 @@ impl Source {
         own.map(|validator| Arc::clone(&validator.text))
     }
 
-    /// What this source is at the moment. A build of other bytes may read the
-    /// same document otherwise.
+    /// What this source is at the moment. A build of other bytes, or with other
+    /// settings, may read the same document otherwise.
     fn origin(&self) -> Origin {
-        let digest = self.plugin.digest();
-        let hash = Sha256::new().chain_update(digest.as_bytes());
+        let identity = self.plugin.identity();
+        let hash = Sha256::new().chain_update(identity.as_bytes());
         let hash = hash.chain_update(&self.url).finalize();
         let mut origin = [0; 8];
         let pairs = origin.iter_mut().zip(hash);

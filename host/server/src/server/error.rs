@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use muster_xmpp::DomainPart;
 
-use crate::config::AccessFault;
+use crate::config::{AccessFault, SettingsFault};
+use crate::plugin_file::ReloadFault;
 use crate::store::OpenError;
 use crate::tls::ContextError;
 
@@ -68,7 +69,19 @@ pub enum ReloadError {
     /// No such domain is served.
     #[error("no such virtual host")]
     UnknownHost,
+    /// The plugin's settings cannot be used, so the file was not tried with them.
+    #[error(transparent)]
+    Settings(#[from] SettingsFault),
     /// The file was refused.
     #[error(transparent)]
     Refused(#[from] muster_plugin::LoadError),
+}
+
+impl From<ReloadFault> for ReloadError {
+    fn from(fault: ReloadFault) -> Self {
+        match fault {
+            ReloadFault::Settings(fault) => Self::Settings(fault),
+            ReloadFault::Refused(error) => Self::Refused(error),
+        }
+    }
 }

@@ -111,8 +111,8 @@ impl Server {
         &self.addresses.https
     }
 
-    /// Reads the files of the certificates, of the keys of tokens, of the plugins, and of the secrets
-    /// and certificates towards the apps, again. Sessions go on; what cannot be used leaves what was
+    /// Reads the files of the certificates, of the keys of tokens, of the plugins, their settings in
+    /// the configuration, and the secrets and certificates towards the apps, again. Sessions go on; what cannot be used leaves what was
     /// before in its place, and is told in the log.
     pub fn reload(&self) {
         for host in self.services.hosts.iter() {
@@ -129,7 +129,8 @@ impl Server {
         }
     }
 
-    /// Takes the plugin of `domain` from its file as it is now, and says what came of it.
+    /// Takes the plugin of `domain` from its file, with its settings in the configuration, as both
+    /// are now, and says what came of it.
     ///
     /// # Errors
     /// [`ReloadError`]; the build before goes on serving.

@@ -1,5 +1,6 @@
 //! The plugin of each virtual host, as the configuration wants it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use muster_plugin::{Engine, LoadError, Plugin, Settings, Stubs, SystemResolver};
@@ -7,10 +8,12 @@ use muster_plugin::{Engine, LoadError, Plugin, Settings, Stubs, SystemResolver};
 use super::StartError;
 use crate::config;
 use crate::plugin_file::{self, PluginFile, PluginFileSettings, Stamp};
+use crate::settings_in_use::SettingsInUse;
 
+/// `file` is the configuration, if it is one.
 pub(super) async fn load(
     engine: &Engine,
-    host: &config::VirtualHost,
+    (host, file): (&config::VirtualHost, Option<&Path>),
     limits: &config::Limits,
 ) -> Result<PluginFile, StartError> {
     let domain = &host.domain;
@@ -19,9 +22,15 @@ pub(super) async fn load(
         domain: domain.clone(),
         source: Box::new(source),
     })?;
+    let reads = SettingsInUse::new(
+        file.map(Path::to_owned),
+        domain.clone(),
+        own_settings(host, limits),
+        host.plugin.settings.clone(),
+    );
     let settings = Settings {
         name: domain.to_string(),
-        config: settings_of(host, limits),
+        config: reads.config(),
         egress,
         resolver: Arc::new(SystemResolver),
         stubs: match host.plugin.deny_all_stubs {
@@ -37,15 +46,15 @@ pub(super) async fn load(
         limit: limits.plugin.component_bytes,
         poll: limits.plugin.poll,
     };
-    let loaded = load_file(engine, file, settings).await;
+    let loaded = load_file(engine, (file, Arc::new(reads)), settings).await;
     loaded.map_err(|source| StartError::LoadPlugin {
         domain: domain.clone(),
         source,
     })
 }
 
-/// What the plugin reads: what the host knows by itself, and the operator's own words.
-fn settings_of(host: &config::VirtualHost, limits: &config::Limits) -> Vec<(String, String)> {
+/// What the host itself tells the plugin, beside the operator's own words.
+fn own_settings(host: &config::VirtualHost, limits: &config::Limits) -> Vec<(String, String)> {
     let own = [
         ("http_roster_url", host.roster.http_roster_url.clone()),
         ("domain", host.domain.to_string()),
@@ -64,22 +73,24 @@ fn settings_of(host: &config::VirtualHost, limits: &config::Limits) -> Vec<(Stri
     let own = own.inspect(|(name, _)| {
         debug_assert!(config::OF_THE_HOST.contains(name), "{name} is reserved");
     });
-    let others = host.plugin.settings.iter();
-    own.chain(others.map(|(name, value)| (name, value.to_owned())))
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+    own.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 async fn load_file(
     engine: &Engine,
-    file: PluginFileSettings,
+    (file, reads): (PluginFileSettings, Arc<SettingsInUse>),
     settings: Settings,
 ) -> Result<PluginFile, LoadError> {
     // Before it is read: whatever happens from now on is a change.
     let stamp = Stamp::of(&file.source);
     let candidate = plugin_file::read(&file.source, file.limit).await?;
     let plugin = Plugin::load(engine, candidate.clone(), settings).await?;
-    Ok(PluginFile::new(Arc::new(plugin), file, stamp, &candidate))
+    Ok(PluginFile::new(
+        Arc::new(plugin),
+        (file, reads),
+        stamp,
+        &candidate,
+    ))
 }
 
 /// Every bound of the sandbox is one of the configuration: none is left to a default in silence.

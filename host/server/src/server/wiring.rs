@@ -56,13 +56,14 @@ pub(super) async fn services(
     let mut sources = HashMap::new();
     for host in config.virtual_hosts {
         let limits = limits.of_host(&host);
-        let plugin_file = Arc::new(plugins::load(&engine, &host, &limits).await?);
+        let described = (&host, config.file.as_deref());
+        let plugin_file = Arc::new(plugins::load(&engine, described, &limits).await?);
         let plugin = Arc::clone(plugin_file.plugin());
         let source = Source::new(Arc::clone(&plugin), &host, &limits);
-        let recordings = Recordings::start(Arc::clone(&plugin), &host, &limits);
+        let recordings = Recordings::start(&plugin_file, &host, &limits);
         let shadows = Shadows::new(
             &engine,
-            Arc::clone(&plugin),
+            &plugin_file,
             (&host, &limits),
             plugins::plugin_limits(&limits),
             (tasks.clone(), stop.clone()),

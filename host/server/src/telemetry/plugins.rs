@@ -28,7 +28,26 @@ const CPU: Metric = Metric::counter(
 )
 .by(&["vhost"]);
 
-pub(super) const METRICS: &[Metric] = &[WAITING, IN_FLIGHT, STORES, MEMORY, CPU];
+const RECORDED: Metric = Metric::gauge(
+    "muster_plugin_recorded_fetches",
+    "Fetches that are kept for muster plugin record, of virtual_host.plugin.record",
+)
+.by(&["vhost"]);
+const RECORDED_BYTES: Metric = Metric::gauge(
+    "muster_plugin_recorded_bytes",
+    "Memory of these, and of what else is kept with them, of limits.plugin.record_bytes",
+)
+.by(&["vhost"]);
+
+pub(super) const METRICS: &[Metric] = &[
+    WAITING,
+    IN_FLIGHT,
+    STORES,
+    MEMORY,
+    CPU,
+    RECORDED,
+    RECORDED_BYTES,
+];
 
 /// Adds what they say now.
 pub(super) fn sample(samples: &mut Samples, hosts: &Hosts) {
@@ -49,4 +68,24 @@ pub(super) fn sample(samples: &mut Samples, hosts: &Hosts) {
     family(&STORES, &|load| load.stores as f64);
     family(&MEMORY, &|load| load.memory_bytes as f64);
     family(&CPU, &|load| load.cpu.as_secs_f64());
+    sample_recordings(samples, hosts);
+}
+
+/// Where something is recorded.
+fn sample_recordings(samples: &mut Samples, hosts: &Hosts) {
+    let loads = hosts.iter().filter_map(|host| {
+        let load = host.recordings.load()?;
+        Some((host.domain.to_string(), load))
+    });
+    let mut loads: Vec<_> = loads.collect();
+    loads.sort_by(|one, other| one.0.cmp(&other.0));
+    let mut family = |metric: &Metric, value: &dyn Fn(&(usize, usize)) -> usize| {
+        let values = loads.iter();
+        samples.family(
+            metric,
+            values.map(|(vhost, load)| ([vhost.clone()], value(load) as f64)),
+        );
+    };
+    family(&RECORDED, &|(fetches, _)| *fetches);
+    family(&RECORDED_BYTES, &|(_, bytes)| *bytes);
 }

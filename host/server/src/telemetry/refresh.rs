@@ -35,6 +35,11 @@ pub(super) const METRICS: &[Metric] = &[
         "Requests under /admin/, by operation and outcome",
     )
     .by(&["operation", "outcome"]),
+    Metric::counter(
+        "muster_shadow_fetches_total",
+        "Fetches that a shadow heard of, by what came of them there: same, changed, other, not_recorded, left_out",
+    )
+    .by(&["vhost", "outcome"]),
     Metric::counter("muster_audits_total", "Audits of contact lists, by whether they were complete or cut short").by(&["outcome"]),
     Metric::counter("muster_audited_users_total", "Users for whom an audit asked the app, by outcome: told, unknown (there is no such user), failed").by(&["outcome"]),
 ];

@@ -18,20 +18,19 @@ use muster_plugin::{Candidate, CandidateSource};
 use serde::{Deserialize, Serialize};
 use utoipa::OpenApi;
 
+use super::super::body::BodyFault;
 use super::super::{HttpState, body};
 use super::report::{NotDone, seconds};
 use super::{count, find, not_done};
 use crate::hosts::VirtualHost;
+use crate::limit::Limit;
 use crate::shadow::{ShadowError, ShadowStatus};
 
 /// The text of the signature file.
 pub(crate) const SIGNATURE: HeaderName = HeaderName::from_static("muster-signature");
 
-/// How long a shadow runs that says nothing of it, and at most.
+/// How long a shadow runs that says nothing of it.
 const LASTING: u64 = 60;
-const MOST: u64 = 24 * 3_600;
-/// A component of some megabytes comes over a network as well.
-const UPLOAD: Duration = Duration::from_secs(300);
 
 /// A shadow and what it has found.
 #[derive(Debug, Serialize, Deserialize)]
@@ -61,7 +60,7 @@ pub(super) fn routes() -> Router<Arc<HttpState>> {
 /// Runs another build beside the one that serves
 #[utoipa::path(post, path = "/admin/plugins/{vhost}/shadow", tag = "operator",
     params(("vhost" = String, Path, description = "The domain of a virtual host", example = "example.test"),
-        ("seconds" = Option<u64>, Query, description = "For how long", minimum = 0)),
+        ("seconds" = Option<u64>, Query, description = "For how long, up to limits.plugin.shadow.time", minimum = 0)),
     request_body(content = Vec<u8>, content_type = "application/wasm", description = "The component"),
     responses(
         (status = 202, description = "It runs", body = serde_json::Value),
@@ -85,14 +84,21 @@ async fn begin(
         Err(unknown) => return unknown,
     };
     let limit = host.shadows.component_bytes();
-    let component = match body::read(&headers, body, limit, UPLOAD).await {
+    let time = host.shadows.upload_timeout();
+    let component = match body::read(&headers, body, limit, time).await {
         Ok(component) => component,
-        Err(fault) => return fault.answer("; limits.plugin.component_bytes says so"),
+        Err(fault) => {
+            count("shadow", "not_received");
+            if fault == BodyFault::TooSlow {
+                Limit::PluginShadowUploadTimeout.reached();
+            }
+            return fault.answer("; limits.plugin.component_bytes says so");
+        }
     };
     let signature = headers.get(SIGNATURE).and_then(|it| it.to_str().ok());
     let source = CandidateSource::File(PathBuf::from("shadow"));
     let candidate = Candidate::new(component, source, signature.map(str::to_owned));
-    let lasting = Duration::from_secs(wanted.seconds.unwrap_or(LASTING).clamp(1, MOST));
+    let lasting = Duration::from_secs(wanted.seconds.unwrap_or(LASTING).max(1));
     match host.shadows.begin(candidate, lasting).await {
         Ok(status) => {
             count("shadow", "begun");

@@ -1,97 +1,86 @@
-//! Origins that have asked to be left alone for a while: `Retry-After` of an
-//! answer of 429 or 503 (RFC 9110, section 10.2.3).
+//! `Retry-After` of an answer of 429 or 503 (RFC 9110, section 10.2.3): who
+//! answers so is left alone for a while.
 //!
-//! Owns until when each of them rests. A request that has the time waits for
-//! the end of it, and a moment longer, by lot, so that not all come back at
-//! once; who has not is refused at once, and the app hears nothing of it.
+//! Owns what such an answer asks for, and who has the time to wait for the end
+//! of it: who has waits, and a moment longer, by lot, so that not all come back
+//! at once; who has not is refused at once. Those who rest are the origins of an
+//! app ([`crate::outbound`]) and a generation that is a handler of `wasi:http`
+//! ([`Rest`]).
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, StatusCode, header};
 
-use crate::egress::Origin;
-
 /// The longest moment by which requests wait longer.
 const LONGEST_MOMENT: Duration = Duration::from_secs(1);
 
-/// See the module.
-pub(super) struct Rests {
-    /// What an app may ask for at most.
+/// Until when one is left alone.
+pub(crate) struct Rest {
+    /// What it may ask for at most.
     longest: Duration,
-    /// A leaf lock, held for a look. No more than there are origins.
-    until: Mutex<Vec<(Origin, Instant)>>,
+    /// A leaf lock, held for a look.
+    until: Mutex<Option<Instant>>,
 }
 
-impl Rests {
-    pub(super) fn new(longest: Duration) -> Self {
+impl Rest {
+    pub(crate) fn new(longest: Duration) -> Self {
         Self {
             longest,
-            until: Mutex::new(Vec::new()),
+            until: Mutex::new(None),
         }
     }
 
-    /// Hears an answer of `origin`. Returns how long the origin rests, if it
-    /// has asked for that.
-    pub(super) fn hear(
-        &self,
-        origin: &Origin,
-        status: StatusCode,
-        headers: &HeaderMap,
-    ) -> Option<Duration> {
+    /// Hears an answer. Returns for how long its author is left alone, if it has
+    /// asked for that.
+    pub(crate) fn hear(&self, status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
         let wanted = retry_after(status, headers)?;
         let rest = wanted.min(self.longest);
         if rest.is_zero() {
             return None;
         }
-        let (now, mut until) = (Instant::now(), self.until());
-        until.retain(|(_, end)| *end > now);
-        let end = now + rest;
-        match until.iter_mut().find(|(resting, _)| resting == origin) {
-            // What others were told before holds, if it is longer.
-            Some((_, before)) => *before = end.max(*before),
-            None => until.push((origin.clone(), end)),
-        }
+        let end = Instant::now() + rest;
+        let mut until = self.until();
+        // What others were told before holds, if it is longer.
+        *until = Some(until.map_or(end, |before| before.max(end)));
         Some(rest)
     }
 
-    /// How long the origin still rests.
-    pub(super) fn left(&self, origin: &Origin) -> Option<Duration> {
-        let until = self.until();
-        let (_, end) = until.iter().find(|(resting, _)| resting == origin)?;
-        let left = end.saturating_duration_since(Instant::now());
+    /// For how long it is still left alone.
+    pub(crate) fn left(&self) -> Option<Duration> {
+        let until = *self.until();
+        let left = until?.saturating_duration_since(Instant::now());
         Some(left).filter(|left| !left.is_zero())
     }
 
-    /// Whether any origin rests.
-    pub(super) fn any(&self) -> bool {
-        let now = Instant::now();
-        self.until().iter().any(|(_, end)| *end > now)
+    /// It need not be left alone any longer.
+    pub(crate) fn end(&self) {
+        *self.until() = None;
     }
 
-    /// The app is back, whatever it has asked for.
-    pub(super) fn end(&self) {
-        self.until().clear();
-    }
-
-    fn until(&self) -> MutexGuard<'_, Vec<(Origin, Instant)>> {
+    fn until(&self) -> MutexGuard<'_, Option<Instant>> {
         self.until.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A number by lot, so that not all do the same at the same time.
+pub(crate) fn lot() -> u32 {
+    getrandom::u32().unwrap_or(u32::MAX / 2)
 }
 
 /// How long a request waits that would have to wait for `left`, for a number
 /// drawn by lot; nothing, if there is no use in it: then half of the time until
 /// its deadline would not be left.
-pub(super) fn wait(left: Duration, time: Duration, lot: u32) -> Option<Duration> {
+pub(crate) fn wait(left: Duration, time: Duration, lot: u32) -> Option<Duration> {
     let share = f64::from(lot) / f64::from(u32::MAX);
     let wait = left + (left / 5).min(LONGEST_MOMENT).mul_f64(share);
     (wait <= time / 2).then_some(wait)
 }
 
 /// What an answer asks for: seconds, or until a date. A date is told by the
-/// app's own clock, which the answer has as well (RFC 9110, section 6.6.1): ours
-/// may be another.
-fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
+/// answerer's own clock, which the answer has as well (RFC 9110, section 6.6.1):
+/// ours may be another.
+pub(crate) fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
     if status != StatusCode::TOO_MANY_REQUESTS && status != StatusCode::SERVICE_UNAVAILABLE {
         return None;
     }
@@ -156,24 +145,20 @@ mod tests {
     }
 
     #[test]
-    fn a_rest_is_bounded_and_an_earlier_end_does_not_shorten_it() {
-        let origin = Origin::of_url("http://127.0.0.1:1/").unwrap();
-        let other = Origin::of_url("http://127.0.0.1:2/").unwrap();
-        let rests = Rests::new(30 * SECOND);
+    fn a_guest_is_left_alone_for_so_long_at_most() {
+        let rest = Rest::new(30 * SECOND);
         let hear = |seconds: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::RETRY_AFTER, seconds.parse().unwrap());
-            rests.hear(&origin, StatusCode::SERVICE_UNAVAILABLE, &headers)
+            rest.hear(StatusCode::TOO_MANY_REQUESTS, &headers)
         };
         assert_eq!(hear("0"), None);
-        assert!(!rests.any());
+        assert_eq!(rest.left(), None);
         assert_eq!(hear("3600"), Some(30 * SECOND));
         assert_eq!(hear("2"), Some(2 * SECOND));
-        assert!(rests.left(&origin).unwrap() > 20 * SECOND);
-        assert_eq!(rests.left(&other), None);
-        assert!(rests.any());
-        rests.end();
-        assert_eq!(rests.left(&origin), None);
+        assert!(rest.left().unwrap() > 20 * SECOND);
+        rest.end();
+        assert_eq!(rest.left(), None);
     }
 
     #[test]
