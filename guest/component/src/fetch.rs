@@ -33,7 +33,7 @@ pub(crate) async fn fetch(username: &str, known: Option<String>) -> Result<Fetch
         .await
         .map_err(|code| failure(&code))?;
     match response.get_status_code() {
-        200 => roster(settings, username, response).await,
+        200 => roster(settings, response).await,
         304 if known.is_some() => Ok(Fetched::Unchanged),
         404 | 410 => Err(FetchError::NotFound),
         status => Err(FetchError::Status(status)),
@@ -101,11 +101,7 @@ fn refused(error: UsernameError) -> FetchError {
 }
 
 /// Reads the contacts out of an answer of 200.
-async fn roster(
-    settings: &Settings,
-    username: &str,
-    response: Response,
-) -> Result<Fetched, FetchError> {
+async fn roster(settings: &Settings, response: Response) -> Result<Fetched, FetchError> {
     let headers = response.get_headers();
     let validator = header(&headers, "etag").filter(|etag| is_validator(etag));
     let length = announced(&response);
@@ -115,11 +111,7 @@ async fn roster(
     drop(unread);
     let document = body::read(stream, end, length, settings.max_response_bytes).await;
     let document = document.map_err(read_failure)?;
-    let own = settings
-        .domain
-        .as_ref()
-        .map(|domain| format!("{username}@{domain}"));
-    match parse_roster(&document, own.as_deref(), settings.max_contacts) {
+    match parse_roster(&document, settings.max_contacts) {
         Ok(roster) => Ok(Fetched::Roster(contact_list(roster, validator))),
         Err(muster_contract::DocumentError::TooManyContacts { .. }) => Err(FetchError::TooLarge),
         Err(error) => Err(FetchError::Malformed(error.to_string())),

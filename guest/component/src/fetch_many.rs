@@ -75,8 +75,7 @@ async fn rosters(
     drop(unread);
     let document = body::read(stream, end, length, settings.max_batch_bytes).await;
     let document = document.map_err(read_failure)?;
-    let domain = settings.domain.as_deref();
-    let told = parse_many(&document, usernames, domain, settings.max_contacts);
+    let told = parse_many(&document, usernames, settings.max_contacts);
     let told = told.map_err(|error| FetchError::Malformed(error.to_string()))?;
     Ok(told.into_iter().map(of_one).collect())
 }

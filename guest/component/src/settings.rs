@@ -1,11 +1,9 @@
 //! The plugin's settings, from `wasi:config/store`.
 //!
-//! Owns the keys: `http_roster_url` (required), `domain` (the virtual host's;
-//! without it the user's own JID is left for the host to drop),
-//! `http_rosters_url` (where many users are asked for at once; without it they
-//! are not), `max_contacts`, `max_response_bytes`, `max_batch_bytes`,
-//! `max_names` and `max_request_bytes` (the host's bounds, where they are not
-//! the defaults).
+//! Owns the keys: `http_roster_url` (required), `http_rosters_url` (where many
+//! users are asked for at once; without it they are not), `max_contacts`,
+//! `max_response_bytes`, `max_batch_bytes`, `max_names` and `max_request_bytes`
+//! (the host's bounds, where they are not the defaults).
 
 use std::sync::OnceLock;
 
@@ -23,7 +21,6 @@ const DEFAULT_MAX_REQUEST_BYTES: usize = 1 << 20;
 pub(crate) struct Settings {
     pub(crate) template: UrlTemplate,
     pub(crate) rosters_url: Option<RosterUrl>,
-    pub(crate) domain: Option<String>,
     pub(crate) max_contacts: usize,
     pub(crate) max_response_bytes: usize,
     pub(crate) max_batch_bytes: usize,
@@ -61,7 +58,6 @@ fn read() -> Result<Settings, SettingsError> {
             .map(|url| RosterUrl::fixed(&url))
             .transpose()
             .map_err(SettingsError::RostersUrl)?,
-        domain: get("domain")?,
         max_contacts: number("max_contacts", DEFAULT_MAX_CONTACTS)?,
         max_response_bytes: number("max_response_bytes", DEFAULT_MAX_RESPONSE_BYTES)?,
         max_batch_bytes: number("max_batch_bytes", DEFAULT_MAX_BATCH_BYTES)?,

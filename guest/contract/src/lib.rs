@@ -3,11 +3,12 @@
 //! Owns what goes over the wire between a plugin and an app that speaks the
 //! protocol of Prosody's `mod_http_roster_admin`: where a user's contacts are
 //! asked for ([`UrlTemplate`]), what the answer means ([`parse_roster`], for many
-//! users at once [`parse_many`]), what
-//! the app may post ([`route`], [`parse_refresh`]) or hand in by itself
-//! ([`parse_rosters`]) and what it gets back ([`Summary`]). Does not own requests, bodies, limits of time or anything
-//! about XMPP beyond the spelling of an address. Used by the component, by the
-//! host's `check-config` and by benches.
+//! users at once [`parse_many`]), what the app may post ([`route`],
+//! [`parse_refresh`]) or hand in by itself ([`parse_rosters`]) and what it gets
+//! back ([`Summary`]). Does not own requests, bodies, limits of time or anything
+//! about XMPP: of addresses it knows when two are one, for the sake of the rule
+//! that the last of equal keys counts. Used by the component, by the host and by
+//! benches.
 #![forbid(unsafe_code)]
 
 mod document;
@@ -21,12 +22,10 @@ mod text;
 mod url;
 
 pub use document::{Found, Unreadable};
-pub use jid;
 pub use many::{ManyError, Told, ask_for_many, parse_many};
 pub use refresh::{DEFAULT_MAX_NAMES, RefreshBodyError, parse_refresh};
 pub use roster::{
-    Contact, DEFAULT_MAX_CONTACTS, DocumentError, ParsedRoster, Subscription, canonical_jid,
-    parse_roster,
+    Contact, DEFAULT_MAX_CONTACTS, DocumentError, ParsedRoster, Subscription, parse_roster,
 };
 pub use rosters::{HandedIn, RostersError, parse_rosters};
 pub use route::{Refusal, Route, decode_username, is_json, route};

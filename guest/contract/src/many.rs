@@ -13,7 +13,7 @@ use serde::Deserializer as _;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 
 use crate::document::{self, Found, Text, Unreadable};
-use crate::roster::{self, Entries, Overflow, ParsedRoster, canonical_jid};
+use crate::roster::{self, Entries, Overflow, ParsedRoster};
 use crate::rosters::Roster;
 
 /// What the document says of one user.
@@ -55,7 +55,6 @@ pub fn ask_for_many(usernames: &[String]) -> Vec<u8> {
 /// Reads the app's answer: what it says of each of `usernames`, in their order.
 /// Keys are compared as they are written; others than those that were asked for
 /// are passed over, and for a key that is there twice the last value counts.
-/// `domain` is that of the users, whose own entries are left out if it is known.
 ///
 /// # Errors
 ///
@@ -63,7 +62,6 @@ pub fn ask_for_many(usernames: &[String]) -> Vec<u8> {
 pub fn parse_many<'a>(
     document: &'a [u8],
     usernames: &[String],
-    domain: Option<&str>,
     max_contacts: usize,
 ) -> Result<Vec<Told<'a>>, ManyError> {
     let (text, found) = document::open(document)?;
@@ -79,7 +77,6 @@ pub fn parse_many<'a>(
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let many = Many {
         places: &places,
-        domain,
         max_contacts,
         told: &mut told,
     };
@@ -100,7 +97,6 @@ pub fn parse_many<'a>(
 
 struct Many<'de, 'u> {
     places: &'u HashMap<&'u str, usize>,
-    domain: Option<&'u str>,
     max_contacts: usize,
     told: &'u mut [Told<'de>],
 }
@@ -119,11 +115,8 @@ impl<'de> Visitor<'de> for Many<'de, '_> {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
-            let own = self.domain.map(|domain| format!("{username}@{domain}"));
-            let own = own.as_deref().and_then(canonical_jid);
             let mut too_many = false;
             let entries = Entries {
-                own: own.as_deref(),
                 max_contacts: self.max_contacts,
                 overflow: Overflow::IsSkipped,
                 too_many: &mut too_many,
@@ -131,7 +124,7 @@ impl<'de> Visitor<'de> for Many<'de, '_> {
             let found = map.next_value_seed(Roster(entries))?;
             *entry = match found {
                 _ if too_many => Told::TooManyContacts,
-                Ok(roster) => Told::Roster(roster::merge(roster)),
+                Ok(roster) => Told::Roster(roster::agree(roster)),
                 Err(Found::Null) => Told::Unavailable,
                 Err(found) => Told::NotARoster(found),
             };
@@ -155,7 +148,7 @@ mod tests {
     #[track_caller]
     fn check(document: &str, expected: Result<[&str; 3], &str>) {
         let usernames = names(&["john", "marie", "a b"]);
-        let told = parse_many(document.as_bytes(), &usernames, Some("x.test"), 2);
+        let told = parse_many(document.as_bytes(), &usernames, 2);
         let told = told.map_err(|error| error.to_string());
         let words = told.map(|told| told.iter().map(word).collect::<Vec<_>>());
         let expected = expected.map(|words| words.map(str::to_owned).to_vec());
@@ -180,7 +173,7 @@ mod tests {
         check("{}", Ok(["unknown", "unknown", "unknown"]));
         check(
             r#"{"marie":{"b@x.test":{},"A@x.test":{}},"a b":{},"john":null}"#,
-            Ok(["unavailable", "a@x.test b@x.test", ""]),
+            Ok(["unavailable", "b@x.test A@x.test", ""]),
         );
         check(
             r#"{"john":[],"marie":"x","a b":7}"#,
@@ -200,10 +193,10 @@ mod tests {
             r#"{"\u006aohn":{"a@x.test":{}},"marie":null,"marie":{"b@x.test":{}}}"#,
             Ok(["a@x.test", "b@x.test", "unknown"]),
         );
-        // Nobody is a contact of their own, and a bad contact costs no other.
+        // A bad contact costs no other.
         check(
-            r#"{"john":{"john@x.test":{},"a@x.test":7}}"#,
-            Ok(["", "unknown", "unknown"]),
+            r#"{"john":{"b@x.test":{},"a@x.test":7}}"#,
+            Ok(["b@x.test", "unknown", "unknown"]),
         );
     }
 
@@ -223,7 +216,7 @@ mod tests {
     #[test]
     fn who_is_asked_for_twice_is_told_twice() {
         let usernames = names(&["john", "marie", "john"]);
-        let told = parse_many(br#"{"john":null}"#, &usernames, None, 9).expect("told");
+        let told = parse_many(br#"{"john":null}"#, &usernames, 9).expect("told");
         assert_eq!(told, [Told::Unavailable, Told::Unknown, Told::Unavailable]);
     }
 
@@ -252,14 +245,14 @@ mod tests {
                 "]".repeat(500_000)
             ),
         ] {
-            let _ = parse_many(document.as_bytes(), &names(&["john"]), None, 9);
+            let _ = parse_many(document.as_bytes(), &names(&["john"]), 9);
         }
     }
 
     proptest! {
         #[test]
         fn no_text_panics(document in r#"[\[\]{}",:0-9a-cntfeu\\ud8 ]{0,40}"#) {
-            let _ = parse_many(document.as_bytes(), &names(&["a", "b"]), Some("x.test"), 1);
+            let _ = parse_many(document.as_bytes(), &names(&["a", "b"]), 1);
         }
 
         #[test]
@@ -272,11 +265,10 @@ mod tests {
             let parts: Vec<_> = users.iter().map(|user| format!("\"{user}\":{document}")).collect();
             let many = format!("{{{}}}", parts.join(","));
             let users: Vec<String> = users.into_iter().collect();
-            let told = parse_many(many.as_bytes(), &users, Some("x.test"), 4).expect("told");
+            let told = parse_many(many.as_bytes(), &users, 4).expect("told");
             prop_assert_eq!(told.len(), users.len());
-            for (told, user) in told.into_iter().zip(&users) {
-                let own = format!("{user}@x.test");
-                match crate::parse_roster(document.as_bytes(), Some(&own), 4) {
+            for told in told {
+                match crate::parse_roster(document.as_bytes(), 4) {
                     Ok(roster) => prop_assert_eq!(told, Told::Roster(roster)),
                     Err(_) => prop_assert_eq!(told, Told::TooManyContacts),
                 }

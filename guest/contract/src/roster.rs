@@ -1,14 +1,18 @@
 //! The app's answer: an object whose keys are the JIDs of the contacts.
 //!
-//! Owns the rule that a bad contact is left out and counted, while a bad
-//! document is an error: the app's mistake about one entry must not cost the
-//! user the others, and no mistake may look like "all contacts removed".
+//! Owns the rule that an entry of which no contact can be made is left out and
+//! counted, while a bad document is an error: the app's mistake about one entry
+//! must not cost the user the others, and no mistake may look like "all contacts
+//! removed". Does not own whom a key names: it is passed on as the app wrote it,
+//! because the host has to look at it anyway and can say what it left out.
 //!
 //! One pass, straight from the text into [`Contact`]s that borrow from it; no
 //! tree of JSON values ever exists, and what is unknown is skipped without
 //! recursion, however deep.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Place;
 use std::fmt;
 
 use jid::BareJid;
@@ -38,10 +42,10 @@ pub enum Subscription {
     Both,
 }
 
-/// One contact, valid and canonical.
+/// One contact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contact<'a> {
-    /// A bare JID after RFC 6122 preparation.
+    /// As the app wrote it; supposed to be a bare JID.
     pub jid: Cow<'a, str>,
     /// Never empty, at most 1,023 bytes that XML can carry.
     pub name: Option<Cow<'a, str>>,
@@ -54,10 +58,12 @@ pub struct Contact<'a> {
 /// The contacts of one user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ParsedRoster<'a> {
-    /// Sorted by JID; each JID once.
+    /// In the order of the document. Where several are the same JID after
+    /// preparation they all say what the last of them says, so that it counts
+    /// whichever of them is kept.
     pub contacts: Vec<Contact<'a>>,
-    /// Entries that were left out: no JID, a full JID, the user's own, a value
-    /// of the wrong kind, or replaced by a later entry for the same JID.
+    /// Entries that were left out: a value, or a part of it, is of the wrong
+    /// kind.
     pub skipped: u32,
 }
 
@@ -94,29 +100,22 @@ impl DocumentError {
 
 /// Reads the app's answer.
 ///
-/// `own` is the user's bare JID, if known; an entry for it is left out. For
-/// several entries with the same JID, as written or after preparation, the
-/// last valid one counts.
-///
 /// # Errors
 ///
 /// Anything but one JSON object of at most `max_contacts` entries.
-pub fn parse_roster<'a>(
-    document: &'a [u8],
-    own: Option<&str>,
+pub fn parse_roster(
+    document: &[u8],
     max_contacts: usize,
-) -> Result<ParsedRoster<'a>, DocumentError> {
+) -> Result<ParsedRoster<'_>, DocumentError> {
     let (text, found) = document::open(document)?;
     match found {
         Found::Object | Found::Unknown => {}
         _ => return Err(DocumentError::NotAnObject { found }),
     }
-    let own = own.and_then(canonical_jid);
     let mut too_many = false;
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let roster = deserializer
         .deserialize_map(Entries {
-            own: own.as_deref(),
             max_contacts,
             overflow: Overflow::Ends,
             too_many: &mut too_many,
@@ -128,12 +127,45 @@ pub fn parse_roster<'a>(
             limit: max_contacts,
         });
     }
-    Ok(merge(roster.map_err(Unreadable::Syntax)?))
+    Ok(agree(roster.map_err(Unreadable::Syntax)?))
+}
+
+/// Makes entries of one JID say what the last of them says, as the last of equal
+/// keys counts everywhere in JSON.
+///
+/// The host keeps one of them by how it is spelled: lists of other plugins may
+/// have an order that means nothing. Of those that are written alike it keeps the
+/// last by itself, so that a list of plain addresses is done with here.
+pub(crate) fn agree(mut roster: ParsedRoster<'_>) -> ParsedRoster<'_> {
+    let mut keys = roster.contacts.iter().map(|contact| &*contact.jid);
+    if keys.all(is_canonical) {
+        return roster;
+    }
+    let mut last: BTreeMap<Cow<'_, str>, usize> = BTreeMap::new();
+    let mut pairs = Vec::new();
+    for (place, contact) in roster.contacts.iter().enumerate().rev() {
+        let Some(jid) = canonical_jid(&contact.jid) else {
+            continue;
+        };
+        match last.entry(jid) {
+            Place::Vacant(vacant) => {
+                vacant.insert(place);
+            }
+            Place::Occupied(last) => pairs.push([place, *last.get()]),
+        }
+    }
+    for pair in pairs {
+        if let Ok([earlier, last]) = roster.contacts.get_disjoint_mut(pair) {
+            earlier.name.clone_from(&last.name);
+            earlier.groups.clone_from(&last.groups);
+            earlier.subscription = last.subscription;
+        }
+    }
+    roster
 }
 
 /// The canonical spelling of a bare JID; `None` if it is none.
-#[must_use]
-pub fn canonical_jid(jid: &str) -> Option<Cow<'_, str>> {
+fn canonical_jid(jid: &str) -> Option<Cow<'_, str>> {
     if is_canonical(jid) {
         return Some(Cow::Borrowed(jid));
     }
@@ -169,23 +201,6 @@ fn is_canonical(jid: &str) -> bool {
         && domain.split('.').all(label)
 }
 
-/// One contact a JID, sorted; the last in the document counts.
-pub(crate) fn merge(mut roster: ParsedRoster<'_>) -> ParsedRoster<'_> {
-    let before = roster.contacts.len();
-    // Stable: entries of one JID stay in the order of the document.
-    roster.contacts.sort_by(|a, b| a.jid.cmp(&b.jid));
-    roster.contacts.dedup_by(|later, kept| {
-        let same = later.jid == kept.jid;
-        if same {
-            std::mem::swap(later, kept);
-        }
-        same
-    });
-    let replaced = before - roster.contacts.len();
-    roster.skipped += u32::try_from(replaced).unwrap_or(u32::MAX);
-    roster
-}
-
 /// What becomes of entries beyond the bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Overflow {
@@ -196,8 +211,7 @@ pub(crate) enum Overflow {
 }
 
 /// The entries of one roster.
-pub(crate) struct Entries<'o, 'f> {
-    pub(crate) own: Option<&'o str>,
+pub(crate) struct Entries<'f> {
     pub(crate) max_contacts: usize,
     /// What becomes of the rest.
     pub(crate) overflow: Overflow,
@@ -205,7 +219,7 @@ pub(crate) struct Entries<'o, 'f> {
     pub(crate) too_many: &'f mut bool,
 }
 
-impl<'de> Visitor<'de> for Entries<'_, '_> {
+impl<'de> Visitor<'de> for Entries<'_> {
     type Value = ParsedRoster<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -224,10 +238,18 @@ impl<'de> Visitor<'de> for Entries<'_, '_> {
                 };
             }
             entries += 1;
-            let entry = map.next_value()?;
-            match contact(key, entry) {
-                Some(contact) if Some(&*contact.jid) != self.own => roster.contacts.push(contact),
-                _ => roster.skipped = roster.skipped.saturating_add(1),
+            match map.next_value()? {
+                Entry::Contact {
+                    name,
+                    groups,
+                    subscription,
+                } => roster.contacts.push(Contact {
+                    jid: key,
+                    name,
+                    groups,
+                    subscription,
+                }),
+                Entry::Bad => roster.skipped = roster.skipped.saturating_add(1),
             }
         }
         Ok(roster)
@@ -239,27 +261,6 @@ fn skip<'de, A: MapAccess<'de>>(mut map: A) -> Result<(), A::Error> {
     map.next_value::<IgnoredAny>()?;
     while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
     Ok(())
-}
-
-fn contact<'de>(key: Cow<'de, str>, entry: Entry<'de>) -> Option<Contact<'de>> {
-    let Entry::Contact {
-        name,
-        groups,
-        subscription,
-    } = entry
-    else {
-        return None;
-    };
-    let jid = match key {
-        Cow::Borrowed(key) => canonical_jid(key)?,
-        Cow::Owned(key) => Cow::Owned(canonical_jid(&key)?.into_owned()),
-    };
-    Some(Contact {
-        jid,
-        name,
-        groups,
-        subscription,
-    })
 }
 
 #[cfg(test)]

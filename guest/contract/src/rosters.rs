@@ -62,8 +62,7 @@ impl RostersError {
     }
 }
 
-/// One entry: the key as it is written, and the contacts. The user's own entry
-/// is not left out of them: only the host knows the user's address.
+/// One entry: the key as it is written, and the contacts.
 pub type HandedIn<'a> = (Cow<'a, str>, ParsedRoster<'a>);
 
 /// The entries of the body, in order: none is left out, also not of those that
@@ -123,14 +122,13 @@ impl<'de> Visitor<'de> for Rosters<'_> {
                 }
             } else {
                 let entries = Entries {
-                    own: None,
                     max_contacts: self.max_contacts,
                     overflow: Overflow::Ends,
                     too_many: &mut too_many,
                 };
                 match map.next_value_seed(Roster(entries)) {
                     Ok(Ok(roster)) => {
-                        rosters.push((username, roster::merge(roster)));
+                        rosters.push((username, roster::agree(roster)));
                         continue;
                     }
                     Ok(Err(found)) => RostersError::NotARoster { index, found },
@@ -149,9 +147,9 @@ impl<'de> Visitor<'de> for Rosters<'_> {
 }
 
 /// One roster, or the kind of what is there instead.
-pub(crate) struct Roster<'o, 'f>(pub(crate) Entries<'o, 'f>);
+pub(crate) struct Roster<'f>(pub(crate) Entries<'f>);
 
-impl<'de> DeserializeSeed<'de> for Roster<'_, '_> {
+impl<'de> DeserializeSeed<'de> for Roster<'_> {
     type Value = Result<ParsedRoster<'de>, Found>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -159,7 +157,7 @@ impl<'de> DeserializeSeed<'de> for Roster<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Roster<'_, '_> {
+impl<'de> Visitor<'de> for Roster<'_> {
     type Value = Result<ParsedRoster<'de>, Found>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -247,7 +245,7 @@ mod tests {
         check(r#"{"john":{}}"#, Ok(&[("john", &[])]));
         check(
             r#"{"john":{"b@x.test":{},"A@x.test":{"name":"A"}},"a b":{"c@x.test":{}}}"#,
-            Ok(&[("john", &["a@x.test", "b@x.test"]), ("a b", &["c@x.test"])]),
+            Ok(&[("john", &["b@x.test", "A@x.test"]), ("a b", &["c@x.test"])]),
         );
         // Twice the same is for the host to put in order.
         check(
@@ -320,7 +318,7 @@ mod tests {
         ) {
             let entries: Vec<_> = contacts.iter().map(|name| format!("\"{name}@x.test\":{{}}")).collect();
             let document = format!("{{{}}}", entries.join(","));
-            let alone = crate::parse_roster(document.as_bytes(), None, 9).expect("a roster");
+            let alone = crate::parse_roster(document.as_bytes(), 9).expect("a roster");
             let parts: Vec<_> = names.iter().map(|name| format!("\"{name}\":{document}")).collect();
             let body = format!("{{{}}}", parts.join(","));
             let batch = parse_rosters(body.as_bytes(), 3, 9).expect("rosters");

@@ -130,6 +130,11 @@ async fn entries_that_are_no_contacts_are_left_out() {
     let reply = hand_in(&stage, "john", roster).await;
     assert_eq!(reply.json()["users"][0]["added"], 1);
     assert_eq!(items(&john.roster().await), ["c@x.test both"]);
+    // Of equal keys the last counts, whatever their spelling.
+    let path = format!("rosters/{}", stage.user("john"));
+    let twice = br#"{"c@x.test":{"name":"1"},"C@x.test":{"name":"2"}}"#;
+    assert_eq!(put(&stage, &path, twice).await.status, 200);
+    assert_eq!(items(&john.roster().await), [r#"c@x.test both "2""#]);
 }
 
 /// Invariant 2: what was asked for before is older than what is handed in.

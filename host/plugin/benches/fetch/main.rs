@@ -63,7 +63,6 @@ mod app;
 const FETCHES: usize = 3_200;
 const AT_ONCE: usize = 32;
 const ROUNDS: usize = 7;
-const OWN: &str = "john@example.test";
 
 fn main() {
     if std::env::args().any(|arg| arg == "--app") {
@@ -298,7 +297,7 @@ async fn sandbox(ways: &Ways, part: Part, contacts: usize, which: usize) -> Opti
 
 /// The parser's contacts, owned, in the types that a plugin returns.
 fn parse(body: &[u8]) -> Result<types::ContactList, types::FetchError> {
-    let parsed = muster_contract::parse_roster(body, Some(OWN), 10_000);
+    let parsed = muster_contract::parse_roster(body, 10_000);
     let parsed = parsed.map_err(|error| types::FetchError::Malformed(error.to_string()))?;
     let contacts = parsed.contacts.into_iter().map(|contact| types::Contact {
         jid: contact.jid.into_owned(),

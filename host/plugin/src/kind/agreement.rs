@@ -92,8 +92,7 @@ impl Terms {
     }
 
     fn roster(&self, response: &Response<Bytes>) -> Answer {
-        // The user's own address is left for the owner of rosters to drop.
-        let parsed = parse_roster(response.body(), None, self.limits.contacts);
+        let parsed = parse_roster(response.body(), self.limits.contacts);
         match parsed {
             Ok(roster) => {
                 let validator = only(response.headers(), &header::ETAG);

@@ -172,7 +172,9 @@ fn line(finding: &Finding) -> String {
             "{user}: has {contact} more than once: {}",
             entries.join(", ")
         ),
-        Finding::SelfListed { user } => format!("{user}: has itself among its contacts"),
+        Finding::SelfListed { user, entry } => {
+            format!("{user}: has itself among its contacts: {entry}")
+        }
         Finding::Invalid { user, entry } => format!("{user}: \"{entry}\" is no JID of a contact"),
         Finding::LeftOut { user, entries } => {
             format!("{user}: entries that are no contacts, left out: {entries}")

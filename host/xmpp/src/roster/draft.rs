@@ -1,17 +1,18 @@
 //! From the app's list to the contacts that a snapshot is made of.
 //!
-//! Owns which entries stay, which of several entries for one JID stays, and
-//! the count of the rest. Does not own what a valid field is (the contact does)
-//! nor the packing. From the snapshot's constructor to the same.
+//! Owns the cleaning of names and groups, and the count of what is altered or
+//! left out. Does not own which entries stay ([`sift()`] does), what a valid
+//! field is (the contact does) nor the packing. From the snapshot's constructor
+//! to the same.
 
 use std::borrow::Cow;
-use std::cmp::Reverse;
 
 use jid::BareJid;
 
 use super::contact::{
-    Contact, MAX_GROUP_BYTES, MAX_GROUPS_PER_ITEM, MAX_NAME_BYTES, Subscription, clean, parse_jid,
+    Contact, MAX_GROUP_BYTES, MAX_GROUPS_PER_ITEM, MAX_NAME_BYTES, Subscription, clean,
 };
+use super::sift::{LeftOut, sift};
 
 /// What was left out or altered while a snapshot was made. For the operator's
 /// log; it names nobody.
@@ -78,32 +79,16 @@ pub(super) fn choose<'a>(
     contacts: &'a [Contact],
     report: &mut Report,
 ) -> Vec<Draft<'a>> {
-    let mut known = Vec::with_capacity(contacts.len());
-    for (place, contact) in contacts.iter().enumerate() {
-        match parse_jid(&contact.jid) {
-            None => report.invalid = report.invalid.saturating_add(1),
-            Some(jid) if jid == *owner => report.own = report.own.saturating_add(1),
-            Some(jid) => known.push((jid, place, contact)),
-        }
-    }
-    // The entry that stays comes first among those of one JID.
-    known.sort_unstable_by(|(a, a_place, a_contact), (b, b_place, b_contact)| {
-        let rank = |jid: &BareJid, contact: &'a Contact| {
-            let written = contact.jid.as_str();
-            (written != jid.as_str(), written)
+    let sifted = sift(owner, contacts);
+    for entry in sifted.left_out {
+        let count = match entry {
+            LeftOut::Invalid(_) => &mut report.invalid,
+            LeftOut::Own(_) => &mut report.own,
+            LeftOut::Duplicate { .. } => &mut report.duplicate,
         };
-        a.as_str()
-            .cmp(b.as_str())
-            .then_with(|| rank(a, a_contact).cmp(&rank(b, b_contact)))
-            .then_with(|| Reverse(a_place).cmp(&Reverse(b_place)))
-    });
-    let mut drafts: Vec<Draft<'a>> = Vec::with_capacity(known.len());
-    for (jid, _, contact) in known {
-        if drafts.last().is_some_and(|last| last.jid == jid) {
-            report.duplicate = report.duplicate.saturating_add(1);
-        } else {
-            drafts.push(Draft::new(jid, contact, report));
-        }
+        *count = count.saturating_add(1);
     }
-    drafts
+    let kept = sifted.kept.into_iter();
+    let drafts = kept.map(|(jid, contact)| Draft::new(jid, contact, report));
+    drafts.collect()
 }

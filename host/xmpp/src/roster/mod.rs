@@ -9,6 +9,7 @@ mod contact;
 mod diff;
 mod draft;
 mod item;
+mod sift;
 mod snapshot;
 mod xml;
 
@@ -18,5 +19,6 @@ pub use contact::{
 pub use diff::{Change, ChangeCounts, diff};
 pub use draft::Report;
 pub use item::Item;
+pub use sift::{LeftOut, Sifted, sift};
 pub use snapshot::{RosterError, Snapshot};
 pub use xml::{NAMESPACE, encode_push, encode_result};

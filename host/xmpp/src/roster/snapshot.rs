@@ -75,12 +75,8 @@ pub enum RosterError {
 impl Snapshot {
     /// Checks and packs what the app says about `owner`'s contacts.
     ///
-    /// - An entry whose JID is not a bare JID, or is the owner's, is left out.
-    /// - Of several entries for one JID, one stays as it is and the others are
-    ///   left out: the one whose JID was written in normal form, else the one
-    ///   whose JID as written comes first in byte order; among entries that
-    ///   were written alike, the last. So the order of a JSON object's keys
-    ///   changes nothing.
+    /// - Entries whose JID is not a bare JID, is the owner's or another entry's
+    ///   are left out, as [`sift`](super::sift()) says.
     /// - Names and groups lose the code points that XML cannot carry and are
     ///   cut at a character to 1,023 bytes; an empty one is none. Groups are
     ///   sorted, each stands once, and the first 100 stay.

@@ -118,7 +118,7 @@ async fn parse(
 ) -> Result<Vec<HandedIn>, Fault> {
     let parsing = tokio::task::spawn_blocking(move || match username {
         Some(username) => {
-            let roster = parse_roster(&body, None, contacts)?;
+            let roster = parse_roster(&body, contacts)?;
             Ok(vec![handed_in(username, roster)])
         }
         None => {

@@ -24,14 +24,14 @@ pub(crate) enum Finding {
     UnknownContact { user: String, contact: String },
     /// The user was named, or is kept, and the app knows no such user.
     UnknownUser { user: String },
-    /// Two entries of one list are the same JID; one of them is left out.
+    /// Two entries of one list are the same JID; the second of them is left out.
     Collision {
         user: String,
         contact: String,
         entries: Vec<String>,
     },
     /// The list has its own user; the entry is left out.
-    SelfListed { user: String },
+    SelfListed { user: String, entry: String },
     /// An entry is no bare JID, and is left out.
     Invalid { user: String, entry: String },
     /// So many entries were left out by the plugin, which does not say which.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use muster_xmpp::BareJid;
-use muster_xmpp::roster::{Contact, Subscription, parse_jid};
+use muster_xmpp::roster::{Contact, LeftOut, Sifted, Subscription, sift};
 
 use super::findings::{AuditReport, Finding};
 use crate::config::AuditLimits;
@@ -127,7 +127,7 @@ impl Ledger {
             Heard::Unknown => State::Unknown,
             Heard::Failed => State::Failed,
             Heard::Roster(contacts, left_out) => {
-                self.read(owner, place, contacts);
+                self.read(owner, place, &contacts);
                 if left_out > 0 {
                     self.find(Finding::LeftOut {
                         user: owner.to_string(),
@@ -175,34 +175,16 @@ impl Ledger {
         }
     }
 
-    fn read(&mut self, owner: &BareJid, place: u32, contacts: Vec<Contact>) {
-        let mut seen: HashMap<BareJid, String> = HashMap::new();
-        for contact in contacts {
-            self.contacts += 1;
-            let Some(jid) = parse_jid(&contact.jid) else {
-                self.find(Finding::Invalid {
-                    user: owner.to_string(),
-                    entry: quoted(&contact.jid),
-                });
-                continue;
-            };
-            if jid == *owner {
-                let user = owner.to_string();
-                self.find(Finding::SelfListed { user });
-                continue;
-            }
-            if let Some(first) = seen.get(&jid) {
-                self.find(Finding::Collision {
-                    user: owner.to_string(),
-                    contact: jid.to_string(),
-                    entries: vec![quoted(first), quoted(&contact.jid)],
-                });
-                continue;
-            }
+    fn read(&mut self, owner: &BareJid, place: u32, contacts: &[Contact]) {
+        self.contacts += contacts.len();
+        let Sifted { kept, left_out } = sift(owner, contacts);
+        for entry in left_out {
+            self.find(named(owner, entry));
+        }
+        for (jid, contact) in kept {
             if jid.domain().as_str() == self.domain {
                 self.note(place, &jid, contact.subscription);
             }
-            seen.insert(jid, contact.jid);
         }
     }
 
@@ -319,6 +301,26 @@ impl Cut {
             Cut::Time => "time",
             Cut::AppFails => "app_fails",
         }
+    }
+}
+
+/// An entry of the list of `owner` that is in no roster.
+fn named(owner: &BareJid, entry: LeftOut<'_>) -> Finding {
+    let user = owner.to_string();
+    match entry {
+        LeftOut::Invalid(entry) => Finding::Invalid {
+            user,
+            entry: quoted(&entry.jid),
+        },
+        LeftOut::Own(entry) => Finding::SelfListed {
+            user,
+            entry: quoted(&entry.jid),
+        },
+        LeftOut::Duplicate { jid, entry, kept } => Finding::Collision {
+            user,
+            contact: jid.to_string(),
+            entries: vec![quoted(&kept.jid), quoted(&entry.jid)],
+        },
     }
 }
 

@@ -61,7 +61,7 @@ fn told(report: &AuditReport) -> Vec<String> {
             contact,
             entries,
         } => format!("{user} {contact} {entries:?}"),
-        Finding::SelfListed { user } => format!("{user} self"),
+        Finding::SelfListed { user, entry } => format!("{user} self {entry}"),
         Finding::Invalid { user, entry } => format!("{user} {entry:?}"),
         Finding::LeftOut { user, entries } => format!("{user} left out {entries}"),
     };
@@ -113,13 +113,24 @@ fn everything_that_does_not_fit_is_found_once() {
         "ada ? ghost",
         "nobody ?",
         "cleo dora [\"dora\", \"DORA@EXAMPLE.test\"]",
-        "bob self",
+        "bob self BOB",
         "bob \"a b\"",
     ];
     assert_eq!(told(&report), expected);
     assert_eq!((report.users, report.contacts), (7, 11));
     assert!(report.complete && report.failed == 0);
     assert_eq!(report.found(), 7);
+}
+
+/// By a plugin that does not pass on what is no contact.
+#[test]
+fn what_the_plugin_left_out_is_a_number() {
+    let mut ledger = Ledger::new(DOMAIN, AuditLimits::default(), Scope::Everybody);
+    ledger.name(jid("ada").as_str());
+    ledger.hear(&jid("ada"), Heard::Roster(vec![contact("x@y.test")], 2));
+    let report = ledger.report();
+    assert_eq!(told(&report), ["ada left out 2"]);
+    assert_eq!((report.contacts, report.found()), (1, 1));
 }
 
 #[test]
