@@ -7,7 +7,7 @@ use std::sync::Arc;
 use muster_tests::app::{Answer, App};
 use muster_tests::client::is_push;
 use muster_tests::http::{Reply, exchange, request};
-use muster_tests::muster::{Setup, TOKEN};
+use muster_tests::muster::{ANYONE, Setup, TOKEN};
 use muster_tests::process::{Process, run};
 use muster_tests::stage::{DOMAIN, Stage, items};
 use muster_tests::within;
@@ -21,8 +21,10 @@ fn disagree(app: &App) {
             "marie@example.test": {},
             "MARIE@example.test": {"name": "again"},
             "ghost@example.test": {},
-            "john@example.test": {},
+            "John@example.test": {},
             "not a jid": {},
+            "marie@example.test/phone": {},
+            "peter@example.test": {"name": 7},
             "friend@elsewhere.test": {},
         }),
     );
@@ -37,12 +39,17 @@ fn disagree(app: &App) {
 
 fn findings() -> Value {
     let of = |user: &str| format!("{user}@example.test");
+    let both = ["marie@example.test", "MARIE@example.test"];
     json!([
         {"kind": "one_sided", "user": of("john"), "contact": of("marie"), "says": "both", "other": "from"},
         {"kind": "one_sided", "user": of("marie"), "contact": of("zoe"), "says": "both", "other": "absent"},
         {"kind": "unknown_contact", "user": of("john"), "contact": of("ghost")},
-        // One JID twice, the user's own, and what is no JID: the built-in plugin counts them.
-        {"kind": "left_out", "user": of("john"), "entries": 3},
+        {"kind": "collision", "user": of("john"), "contact": of("marie"), "entries": both},
+        {"kind": "self_listed", "user": of("john"), "entry": "John@example.test"},
+        {"kind": "invalid", "user": of("john"), "entry": "marie@example.test/phone"},
+        {"kind": "invalid", "user": of("john"), "entry": "not a jid"},
+        // Of which no contact can be made.
+        {"kind": "left_out", "user": of("john"), "entries": 1},
     ])
 }
 
@@ -132,6 +139,26 @@ async fn an_audit_is_paced_bounded_and_alone() {
     }
 }
 
+/// An answer for many together tells rosters, which are no use to an audit.
+#[tokio::test]
+async fn nobody_is_asked_for_twice_where_many_go_together() {
+    let app = Arc::new(App::start().await);
+    let keys = format!(
+        "http_rosters_url = \"http://{}/contacts/all\"",
+        app.address()
+    );
+    let setup = Setup::for_app(&app).roster_keys(&keys);
+    let setup = setup.with("[limits.refresh]\nconcurrency = 1\nconcurrency_floor = 1");
+    let stage = Stage::around(app, &setup).await;
+    disagree(&stage.app);
+    stage.app.set_answer("all", Answer::Body(b"{}".to_vec()));
+    let users = ["john", "marie", "zoe", "ghost"];
+    let report = audit(&stage, &json!({ "users": users }).to_string()).await;
+    assert_eq!(report.json()["users"], 4, "{}", report.text());
+    let asked = users.map(|user| stage.app.requests_for(user).len());
+    assert_eq!((asked, stage.app.requests_for("all").len()), ([1; 4], 0));
+}
+
 /// An app that fails is not asked ten thousand times.
 #[tokio::test]
 async fn an_app_that_fails_is_left_alone() {
@@ -147,6 +174,29 @@ async fn an_app_that_fails_is_left_alone() {
         "{}",
         stage.app.requests().len()
     );
+}
+
+/// Whatever speaks to the app: what it passes on is named, and what it leaves out
+/// by itself is a number.
+#[tokio::test]
+async fn every_kind_of_plugin_is_audited() {
+    let kinds: [(&str, &[u8]); 3] = [
+        ("0.3", muster_test_plugins::handler_0_3()),
+        ("0.2", muster_test_plugins::handler_0_2()),
+        ("spin", muster_test_plugins::spin()),
+    ];
+    for (kind, component) in kinds {
+        let files = tempfile::tempdir().expect("a directory");
+        let file = files.path().join("plugin.wasm");
+        std::fs::write(&file, component).expect("a file");
+        let app = Arc::new(App::start().await);
+        let setup = Setup::new().plugin(&file);
+        let setup = setup.host(DOMAIN, ANYONE, &app.roster_url());
+        let stage = Stage::around(app, &setup).await;
+        disagree(&stage.app);
+        let report = audit(&stage, r#"{"users":["john","marie"]}"#).await.json();
+        assert_eq!(report["findings"], findings(), "{kind}: {report}");
+    }
 }
 
 fn binary() -> &'static Path {
@@ -171,12 +221,19 @@ async fn the_command_tells_it_as_text_and_as_json() {
     };
     let (code, told, complained) = command(&["john", "marie"]).await;
     assert_eq!(code, Some(1), "{complained}");
-    assert_eq!(told.lines().count(), 4, "{told}");
-    let expected =
-        "marie@example.test: has zoe@example.test (both), who does not have marie@example.test";
-    assert!(told.lines().any(|line| line == expected), "{told}");
+    let expected = [
+        "john@example.test: has marie@example.test (both), who has john@example.test (from)",
+        "marie@example.test: has zoe@example.test (both), who does not have marie@example.test",
+        "john@example.test: has ghost@example.test, whom the app does not know",
+        "john@example.test: has marie@example.test more than once: marie@example.test, MARIE@example.test",
+        "john@example.test: has itself among its contacts: John@example.test",
+        "john@example.test: \"marie@example.test/phone\" is no JID of a contact",
+        "john@example.test: \"not a jid\" is no JID of a contact",
+        "john@example.test: entries that are no contacts, left out: 1",
+    ];
+    assert_eq!(told.lines().collect::<Vec<_>>(), expected);
     assert!(
-        complained.contains("4 users, 5 entries, 4 findings"),
+        complained.contains("4 users, 9 entries, 8 findings"),
         "{complained}"
     );
 

@@ -168,3 +168,35 @@ async fn whoever_is_online_is_asked_for_once_an_interval() {
     stage.app.wait_for_requests("marie", before + 5).await;
     assert_eq!(stage.app.requests_for("john").len(), after);
 }
+
+/// A slow app is asked for one of two whom nobody waits for; the other place is
+/// for whoever comes.
+#[tokio::test]
+async fn asking_by_itself_takes_no_place_that_somebody_waits_for() {
+    let app = Arc::new(App::start().await);
+    let setup = Setup::for_app(&app).roster_keys("resync_interval = \"200ms\"");
+    let setup = setup.with(
+        "[limits.refresh]\nconcurrency = 2\nconcurrency_floor = 2\n\
+         [limits.backend]\ntimeout = \"60s\"",
+    );
+    let stage = Stage::around(app, &setup).await;
+    let _john = stage.online("john").await;
+    let _marie = stage.online("marie").await;
+    let gates = ["john", "marie"].map(|name| stage.app.hold(name));
+    within("the second of them to wait", async {
+        let waiting = async || {
+            let metrics = Metrics::scrape(stage.http()).await;
+            metrics.sum("muster_fetches_waiting", &["class=\"background\""])
+        };
+        while waiting().await < 1.0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    stage.contacts("zoe", json!({"aaron": {}}));
+    let mut zoe = stage.online("zoe").await;
+    stage.contacts("zoe", json!({"aaron": {}, "bob": {}}));
+    stage.refreshed(&["zoe"]).await;
+    assert_eq!(item(&zoe.push().await), "bob@example.test both");
+    gates.iter().for_each(|gate| gate.open());
+}

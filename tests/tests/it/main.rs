@@ -14,6 +14,7 @@
 mod admin;
 mod audit;
 mod backend;
+mod batches;
 mod bind;
 mod blocking;
 mod bosh;

@@ -13,6 +13,7 @@ use tracing::Instrument as _;
 use super::fallback::is_owed;
 use super::flight::{Boarding, Landed};
 use super::kept::Seen;
+use super::source::Seat;
 use super::user::{Standing, State};
 use super::{Rosters, SourceError, User};
 use crate::config::OnBackendFailure;
@@ -79,7 +80,7 @@ impl Rosters {
         let arrival = user.flights.arrive();
         match user.flights.join(arrival).await {
             Boarding::Served(landed) => landed,
-            Boarding::Turn(turn) => self.fetch(user, turn, begun).await,
+            Boarding::Turn(turn) => self.fetch(user, turn, Seat::InLine(begun)).await,
         }
     }
 

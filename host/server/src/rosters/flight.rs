@@ -101,6 +101,12 @@ impl Flights {
         self.take_off(landed)
     }
 
+    /// The turn, if nobody fetches for the user and nobody waits to.
+    pub(super) fn claim_idle(&self) -> Option<Turn<'_>> {
+        let landed = self.turn.try_lock().ok()?;
+        Some(self.take_off(landed))
+    }
+
     async fn board(&self, seen: u64) -> Boarding<'_> {
         let landed = self.turn.lock().await;
         if self.ended.load(Ordering::Acquire) > seen
@@ -205,6 +211,19 @@ mod tests {
         assert!(refresh.as_mut().now_or_never().is_none());
         drop(handed_in);
         turn(refresh.await).end(added(2));
+    }
+
+    #[tokio::test]
+    async fn an_idle_turn_is_had_at_once_or_not_at_all() {
+        let flights = Flights::default();
+        let first = flights.claim_idle().expect("nobody fetches");
+        assert!(flights.claim_idle().is_none());
+        let mut get = Box::pin(flights.join(flights.arrive()));
+        assert!(get.as_mut().now_or_never().is_none());
+        first.end(added(1));
+        assert!(flights.claim_idle().is_none(), "somebody waits");
+        assert_eq!(served(get.await), 1);
+        assert!(flights.claim_idle().is_some());
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::fallback::Reach;
 use super::guard::{GuardStatus, Ruling, Seat, Word};
-use super::kept::KeptRoster;
+use super::kept::{KeptRoster, Validator};
 use super::source::{Answer, Source};
 use super::user::Standing;
 use super::{Rosters, SourceError, User};
@@ -134,6 +134,23 @@ impl Rosters {
     pub(crate) fn arm_guard(&self, domain: &DomainRef) -> Option<usize> {
         Some(self.sources.get(domain)?.guard.arm())
     }
+}
+
+/// What the app calls `new`, of which it has told no validator, as of a roster
+/// among many: what it called the roster from before, if that is the same. A
+/// validator names one content for ever.
+pub(super) fn from_before(
+    user: &User,
+    new: &Snapshot,
+    kept: Option<&KeptRoster>,
+) -> Option<Validator> {
+    let state = user.state();
+    let (old, validator) = match (&state.snapshot, kept) {
+        (Some(old), _) => (old, &state.validator),
+        (None, Some(kept)) => (&kept.snapshot, &kept.validator),
+        (None, None) => return None,
+    };
+    validator.clone().filter(|_| **old == *new)
 }
 
 /// What the user has by the app's last word, as far as it is known.

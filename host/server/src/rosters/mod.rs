@@ -48,12 +48,13 @@ use self::flight::{Arrived, Boarding, Landed, Turn};
 pub(crate) use self::guard::GuardStatus;
 pub(crate) use self::keeper::Keeper;
 use self::kept::{Due, KeptRoster, Seen, Validator};
+use self::landing::from_before;
 use self::limiter::Class;
 pub(crate) use self::refresh::{
     Batch, Entry, HandedIn, Mode, Preview, Progress, Record, RefreshCall, RefreshTerms, Told,
     Verdict,
 };
-use self::source::{Answer, Want};
+use self::source::{Answer, FetchPermit, Seat, Want};
 pub(crate) use self::source::{Source, SourceError};
 use self::user::Standing;
 pub(crate) use self::user::User;
@@ -238,12 +239,22 @@ impl Rosters {
         let arrival = user.flights.arrive();
         match user.flights.follow(arrival).await {
             Boarding::Served(landed) => landed,
-            Boarding::Turn(turn) => self.fetch(user, turn, &AtomicBool::new(false)).await,
+            Boarding::Turn(turn) => {
+                let begun = AtomicBool::new(false);
+                self.fetch(user, turn, Seat::InLine(&begun)).await
+            }
         }
     }
 
-    /// Fetches in the user's turn; `begun` as for [`Source::fetch_watched`].
-    async fn fetch(&self, user: &User, turn: Turn<'_>, begun: &AtomicBool) -> Landed {
+    /// The same in a place that nobody else wanted; `None` if the user is
+    /// being asked for already, and then nothing is done.
+    async fn refetch_idle(&self, user: &User, permit: FetchPermit) -> Option<Landed> {
+        let turn = user.flights.claim_idle()?;
+        Some(self.fetch(user, turn, Seat::Had(permit)).await)
+    }
+
+    /// Fetches in the user's turn.
+    async fn fetch(&self, user: &User, turn: Turn<'_>, seat: Seat<'_>) -> Landed {
         let (known, is_shown) = {
             let state = user.state();
             let snapshot = state.snapshot.as_ref();
@@ -261,7 +272,10 @@ impl Rosters {
             known: known.as_deref(),
             class: Class::Refresh,
         };
-        let fetched = user.source.fetch_watched(want, begun).await;
+        let fetched = match seat {
+            Seat::InLine(begun) => user.source.fetch_watched(want, begun).await,
+            Seat::Had(permit) => user.source.fetch_by(permit, want).await,
+        };
         let landed = self.land(user, fetched, kept.as_deref());
         turn.end(landed.clone());
         landed
@@ -294,6 +308,7 @@ impl Rosters {
                 snapshot,
                 validator,
             }) => {
+                let validator = validator.or_else(|| from_before(user, &snapshot, kept));
                 let counts = self.put(user, snapshot, validator, Standing::App);
                 self.keep(user);
                 Ok(Arrived {

@@ -3,9 +3,11 @@
 //!
 //! Owns the one task of a virtual host that asks and when each user's turn is:
 //! by a hash of the account, so that the requests are spread over the interval
-//! and two rounds keep their distance. A fetch is one as any other: with the
-//! validator, in the user's turn, through the same places. While the app is
-//! known to fail nobody is asked.
+//! and two rounds keep their distance. A fetch is one as any other, with the
+//! validator and in the user's turn, but for its place: it has one only while
+//! there are some to spare, and has it before the user's turn, so that nobody
+//! who comes for that user meanwhile waits behind it. While the app is known to
+//! fail nobody is asked.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -159,14 +161,24 @@ async fn ask(rosters: &Rosters, source: &Source, account: Box<str>) {
     let Some(user) = rosters.find(&account) else {
         return;
     };
-    if user.snapshot().is_none() || source.outage.owes(&account) {
+    let permit = source.spare(&user.account).await;
+    let is_there = {
+        let state = user.state();
+        !state.gone && state.snapshot.is_some()
+    };
+    if !is_there || source.outage.owes(&account) {
         // Whoever wants the roster asks, and `recovery` for what is owed.
         return;
     }
-    let outcome = match rosters.refetch(&user).await {
-        Ok(_) => "ok",
-        Err(SourceError::Held) => "held",
-        Err(_) => "failed",
+    let landed = match permit {
+        Ok(permit) => rosters.refetch_idle(&user, permit).await,
+        Err(error) => Some(Err(error)),
+    };
+    let outcome = match landed {
+        Some(Ok(_)) => "ok",
+        Some(Err(SourceError::Held)) => "held",
+        Some(Err(_)) => "failed",
+        None => "asked_already",
     };
     metrics::counter!("muster_roster_resyncs_total", "outcome" => outcome).increment(1);
 }

@@ -17,7 +17,7 @@ use super::complaints::Complaints;
 use super::fallback::Reach;
 use super::guard::Guard;
 use super::kept::{Origin, Validator};
-use super::limiter::{Bounds, Class, Ending, Limiter, NoTurn, Party, Turn};
+use super::limiter::{Bounds, Class, Ending, Limiter, NoTurn, Party, Permit, Turn};
 use super::outage::{Outage, Pace};
 use crate::config::{self, OnBackendFailure};
 
@@ -74,6 +74,17 @@ pub(crate) enum SourceError {
     /// The server is shutting down.
     #[error("the server is shutting down")]
     ShuttingDown,
+}
+
+/// A place among the fetches under way.
+pub(super) type FetchPermit = Permit<Result<Answer, SourceError>>;
+
+/// How a fetch comes to its place.
+pub(super) enum Seat<'a> {
+    /// It waits in line; as for [`Source::fetch_watched`].
+    InLine(&'a AtomicBool),
+    /// It has one.
+    Had(FetchPermit),
 }
 
 /// Who wants a roster.
@@ -223,20 +234,37 @@ impl Source {
         match self.limiter.turn(want.class, want.account).await {
             Ok(Turn::Alone(permit)) => {
                 begun.store(true, Ordering::Relaxed);
-                let answer = self.ask(want.account, want.known).await;
-                permit.end(self.ending(answer.as_ref().err()));
-                self.note(answer.as_ref().err());
-                answer
+                self.fetch_by(permit, want).await
             }
             // Whoever asked for all of them has taken note.
             Ok(Turn::Served(answer)) => answer,
-            Err(NoTurn::Full) => Err(SourceError::Crowded),
-            Err(NoTurn::Ending) => Err(SourceError::ShuttingDown),
+            Err(no_turn) => Err(no_turn.into()),
         }
     }
 
+    /// The same, with a place that was had before.
+    pub(super) async fn fetch_by(
+        &self,
+        permit: FetchPermit,
+        want: Want<'_>,
+    ) -> Result<Answer, SourceError> {
+        let answer = self.ask(want.account, want.known).await;
+        permit.end(self.ending(answer.as_ref().err()));
+        self.note(answer.as_ref().err());
+        answer
+    }
+
+    /// Waits for a place that nobody wants who is waited for.
+    ///
+    /// # Errors
+    /// Too many wait already, or the server ends.
+    pub(super) async fn spare(&self, account: &BareJid) -> Result<FetchPermit, SourceError> {
+        Ok(self.limiter.spare(account).await?)
+    }
+
     /// Asks the app for the contacts of `account` as it states them, for nobody
-    /// to see but the operator; and how many entries the plugin left out.
+    /// to see but the operator; and how many entries the plugin left out. Never
+    /// together with others: that would tell a roster, not what was stated.
     ///
     /// # Errors
     /// As [`Self::fetch`].
@@ -244,16 +272,7 @@ impl Source {
         &self,
         account: &BareJid,
     ) -> Result<(Vec<Contact>, u32), SourceError> {
-        let permit = loop {
-            match self.limiter.turn(Class::Refresh, account).await {
-                Ok(Turn::Alone(permit)) => break permit,
-                // Asked for together with others: that tells a roster, not
-                // what was stated.
-                Ok(Turn::Served(_)) => {}
-                Err(NoTurn::Full) => return Err(SourceError::Crowded),
-                Err(NoTurn::Ending) => return Err(SourceError::ShuttingDown),
-            }
-        };
+        let permit = self.spare(account).await?;
         let answer = self.ask_as_stated(account).await;
         permit.end(self.ending(answer.as_ref().err()));
         self.note(answer.as_ref().err());
@@ -374,6 +393,15 @@ fn bounds(limits: &config::Limits) -> Bounds {
 fn unnamed() -> SourceError {
     let text = "unchanged, though no version was named";
     FetchError::Malformed(text.to_owned()).into()
+}
+
+impl From<NoTurn> for SourceError {
+    fn from(no_turn: NoTurn) -> SourceError {
+        match no_turn {
+            NoTurn::Full => SourceError::Crowded,
+            NoTurn::Ending => SourceError::ShuttingDown,
+        }
+    }
 }
 
 impl From<RosterError> for SourceError {

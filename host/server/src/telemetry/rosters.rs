@@ -46,7 +46,7 @@ pub(super) const METRICS: &[Metric] = &[
     .by(&["vhost"]),
     Metric::gauge(
         "muster_fetches_waiting",
-        "Users whose fetch waits for its turn, by class: login, refresh",
+        "Users whose fetch waits for its turn, by class: login, refresh, background",
     )
     .by(&["vhost", "class"]),
     Metric::histogram(
@@ -101,7 +101,7 @@ pub(super) const METRICS: &[Metric] = &[
     Metric::counter(
         "muster_roster_resyncs_total",
         "Rosters that were asked for by themselves (resync_interval), by outcome: ok, \
-         failed, held by the guard",
+         failed, held by the guard, asked_already",
     )
     .by(&["outcome"]),
     Metric::counter(

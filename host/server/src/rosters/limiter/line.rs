@@ -1,8 +1,8 @@
 //! Who waits for the turn of a fetch, and who is next.
 //!
 //! Owns the order: first come, first served among those of a class; those for
-//! whom somebody waits go first, but every fourth turn is for the others, so
-//! that neither starves. Pure.
+//! whom somebody waits go first, but every fourth turn is for refreshes, so
+//! that neither starves; what nobody waits for comes last. Pure.
 
 use std::collections::BTreeMap;
 
@@ -13,16 +13,19 @@ pub(in crate::rosters) enum Class {
     Login,
     /// Whoever has one that may have changed.
     Refresh,
+    /// What nobody waits for: a re-sync, an audit.
+    Background,
 }
 
 impl Class {
-    pub(super) const ALL: [Class; 2] = [Class::Login, Class::Refresh];
+    pub(super) const ALL: [Class; 3] = [Class::Login, Class::Refresh, Class::Background];
 
     /// The value of the label `class` in metrics.
     pub(super) fn label(self) -> &'static str {
         match self {
             Class::Login => "login",
             Class::Refresh => "refresh",
+            Class::Background => "background",
         }
     }
 }
@@ -48,6 +51,7 @@ impl Place {
 pub(super) struct Line<T> {
     logins: BTreeMap<u64, T>,
     refreshes: BTreeMap<u64, T>,
+    background: BTreeMap<u64, T>,
     next: u64,
     streak: u32,
 }
@@ -57,6 +61,7 @@ impl<T> Line<T> {
         Line {
             logins: BTreeMap::new(),
             refreshes: BTreeMap::new(),
+            background: BTreeMap::new(),
             next: 0,
             streak: 0,
         }
@@ -82,7 +87,7 @@ impl<T> Line<T> {
     /// Who is next, taken out.
     pub(super) fn next(&mut self) -> Option<(Place, T)> {
         let class = match (self.logins.is_empty(), self.refreshes.is_empty()) {
-            (true, true) => return None,
+            (true, true) => Class::Background,
             (false, true) => Class::Login,
             (true, false) => Class::Refresh,
             (false, false) if self.streak < STREAK => Class::Login,
@@ -90,7 +95,7 @@ impl<T> Line<T> {
         };
         self.streak = match class {
             Class::Login => self.streak.saturating_add(1),
-            Class::Refresh => 0,
+            Class::Refresh | Class::Background => 0,
         };
         let (number, who) = self.of_mut(class).pop_first()?;
         Some((Place { class, number }, who))
@@ -100,17 +105,29 @@ impl<T> Line<T> {
         match class {
             Class::Login => self.logins.len(),
             Class::Refresh => self.refreshes.len(),
+            Class::Background => self.background.len(),
         }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.logins.len() + self.refreshes.len()
+    /// Those before whom nobody of `class` goes.
+    pub(super) fn before(&self, class: Class) -> usize {
+        let others = self.logins.len() + self.refreshes.len();
+        match class {
+            Class::Login | Class::Refresh => others,
+            Class::Background => others + self.background.len(),
+        }
+    }
+
+    /// Those whom somebody waits for.
+    pub(super) fn pressing(&self) -> usize {
+        self.before(Class::Refresh)
     }
 
     fn of_mut(&mut self, class: Class) -> &mut BTreeMap<u64, T> {
         match class {
             Class::Login => &mut self.logins,
             Class::Refresh => &mut self.refreshes,
+            Class::Background => &mut self.background,
         }
     }
 }
@@ -147,6 +164,23 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_waits_for_comes_last() {
+        let mut line = line(2, 1);
+        for who in [2_000, 2_001] {
+            let place = line.place(Class::Background);
+            line.wait(place, who);
+        }
+        assert_eq!((line.pressing(), line.before(Class::Background)), (3, 5));
+        let (first, second, third) = (line.next(), line.next(), line.next());
+        let three = [first, second, third].map(|it| it.unwrap().1);
+        assert_eq!(three, [0, 1, 1_000]);
+        let place = line.place(Class::Login);
+        assert_eq!(line.next().unwrap().1, 2_000);
+        line.wait(place, 2);
+        assert_eq!(all(line), [2, 2_001]);
+    }
+
+    #[test]
     fn who_leaves_is_not_called_and_who_comes_back_keeps_the_place() {
         let mut line = line(4, 0);
         let (first, who) = line.next().unwrap();
@@ -158,7 +192,7 @@ mod tests {
             ..second
         };
         assert_eq!(line.leave(third), Some(2));
-        assert_eq!((line.len(), line.waiting(Class::Login)), (2, 2));
+        assert_eq!((line.pressing(), line.waiting(Class::Login)), (2, 2));
         assert_eq!(all(line), [0, 3]);
     }
 }

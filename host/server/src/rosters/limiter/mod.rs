@@ -2,7 +2,8 @@
 //!
 //! Owns the places of fetches under way, the line of those that wait, and the
 //! [`window`] that follows how the app bears it; logins go before refreshes
-//! ([`line`]). Does not fetch. Where the app takes many names in one request,
+//! ([`line`]), and what nobody waits for has only places that are to spare. Does
+//! not fetch. Where the app takes many names in one request,
 //! those that wait are handed out together as a [`Party`], for whose fetch
 //! somebody else provides: who finds a free place goes alone, so that nothing
 //! changes for a server at rest.
@@ -30,6 +31,10 @@ use crate::limit::Limit;
 /// How long nothing is asked for together, after the app has said that it
 /// cannot.
 const ALONE: Duration = Duration::from_secs(300);
+
+/// What nobody waits for takes one of so many places at most, and that only while
+/// less than half of all are taken.
+const BACKGROUND_SHARE: usize = 8;
 
 /// The bounds of one limiter.
 #[derive(Clone, Copy, Debug)]
@@ -97,7 +102,10 @@ struct Desk<T> {
     window: Window,
     line: Line<Rider<T>>,
     under_way: usize,
+    /// Of these, requests for many.
     parties: usize,
+    /// And those that nobody waits for.
+    background: usize,
     /// Who provides for parties; nobody, if the app takes one name at a time.
     driver: Option<mpsc::Sender<Party<T>>>,
     alone_until: Option<Instant>,
@@ -106,8 +114,8 @@ struct Desk<T> {
 struct Meters {
     limit: Gauge,
     under_way: Gauge,
-    waiting: [Gauge; 2],
-    waited: [Histogram; 2],
+    waiting: [Gauge; 3],
+    waited: [Histogram; 3],
 }
 
 /// The place of one fetch under way. Dropped without a word, it says nothing of
@@ -117,7 +125,15 @@ pub(super) struct Permit<T> {
     epoch: u32,
     begun: Instant,
     ending: Ending,
-    party: bool,
+    load: Load,
+}
+
+/// What a place is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Load {
+    One,
+    Party,
+    Background,
 }
 
 impl<T> Permit<T> {
@@ -133,10 +149,11 @@ impl<T> Drop for Permit<T> {
         let limiter = &self.limiter;
         let mut desk = limiter.desk.lock();
         desk.under_way -= 1;
-        desk.parties -= usize::from(self.party);
+        desk.parties -= usize::from(self.load == Load::Party);
+        desk.background -= usize::from(self.load == Load::Background);
         let took = now.saturating_duration_since(self.begun);
         // One request for many takes its own time.
-        if !(self.party && self.ending == Ending::Answered) {
+        if !(self.load == Load::Party && self.ending == Ending::Answered) {
             desk.window.end(self.epoch, self.ending, took, now);
         }
         let called = limiter.call(&mut desk, now);
@@ -174,6 +191,7 @@ impl<T> Limiter<T> {
                 line: Line::new(),
                 under_way: 0,
                 parties: 0,
+                background: 0,
                 driver: None,
                 alone_until: None,
             }),
@@ -202,12 +220,12 @@ impl<T> Limiter<T> {
     ) -> Result<Turn<T>, NoTurn> {
         let waiting = {
             let mut desk = self.desk.lock();
-            if desk.line.len() == 0 && desk.under_way < desk.window.limit() {
-                let permit = self.permit(&mut desk, false);
+            if desk.line.before(class) == 0 && desk.has_room(class) {
+                let permit = self.permit(&mut desk, Load::of(class));
                 self.show(&desk);
                 return Ok(Turn::Alone(permit));
             }
-            if desk.line.len() >= self.bounds.waiting {
+            if desk.line.before(class) >= self.bounds.waiting {
                 drop(desk);
                 Limit::RefreshWaitingFetches.reached();
                 return Err(NoTurn::Full);
@@ -228,8 +246,22 @@ impl<T> Limiter<T> {
                 called,
             }
         };
-        Limit::RefreshConcurrency.reached();
+        if class != Class::Background {
+            Limit::RefreshConcurrency.reached();
+        }
         waiting.called().await
+    }
+
+    /// Waits for a place that nobody else wants, for a fetch for `account` alone.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(super) async fn spare(self: &Arc<Self>, account: &BareJid) -> Result<Permit<T>, NoTurn> {
+        match self.turn(Class::Background, account).await? {
+            Turn::Alone(permit) => Ok(permit),
+            // Nobody of this class goes together with others.
+            Turn::Served(_) => Err(NoTurn::Ending),
+        }
     }
 
     /// The app takes one name at a time: those of the party wait again, where
@@ -262,23 +294,24 @@ impl<T> Limiter<T> {
         desk.window.wait(waiting)
     }
 
-    fn permit(self: &Arc<Self>, desk: &mut Desk<T>, party: bool) -> Permit<T> {
+    fn permit(self: &Arc<Self>, desk: &mut Desk<T>, load: Load) -> Permit<T> {
         let epoch = desk.window.begin(desk.under_way);
         desk.under_way += 1;
-        desk.parties += usize::from(party);
+        desk.parties += usize::from(load == Load::Party);
+        desk.background += usize::from(load == Load::Background);
         Permit {
             limiter: Arc::clone(self),
             epoch,
             begun: Instant::now(),
             ending: Ending::Neutral,
-            party,
+            load,
         }
     }
 
     /// Takes those out of the line for whom there is room.
     fn call(self: &Arc<Self>, desk: &mut Desk<T>, now: Instant) -> Vec<Called<T>> {
         let mut called = Vec::new();
-        while desk.under_way < desk.window.limit() {
+        while desk.line.pressing() > 0 && desk.has_room(Class::Refresh) {
             let driver = desk.driver.clone().filter(|_| desk.goes_together(now));
             if driver.is_some() && desk.parties >= self.bounds.parties {
                 // The next party takes whoever waits by then.
@@ -288,15 +321,24 @@ impl<T> Limiter<T> {
                 break;
             };
             match driver {
-                Some(driver) if desk.line.len() > 0 => {
-                    let more = std::iter::from_fn(|| self.next(desk, now));
+                Some(driver) if desk.line.pressing() > 0 => {
+                    let more = std::iter::from_fn(|| match desk.line.pressing() {
+                        0 => None,
+                        _ => self.next(desk, now),
+                    });
                     let riders = std::iter::once(first).chain(more);
                     let riders = riders.take(self.bounds.names.max(1)).collect();
-                    let permit = self.permit(desk, true);
+                    let permit = self.permit(desk, Load::Party);
                     called.push(Called::Party(driver, Party { permit, riders }));
                 }
-                _ => called.push(Called::Alone(first, self.permit(desk, false))),
+                _ => called.push(Called::Alone(first, self.permit(desk, Load::One))),
             }
+        }
+        while desk.line.pressing() == 0
+            && desk.has_room(Class::Background)
+            && let Some(rider) = self.next(desk, now)
+        {
+            called.push(Called::Alone(rider, self.permit(desk, Load::Background)));
         }
         called
     }
@@ -317,7 +359,28 @@ impl<T> Limiter<T> {
     }
 }
 
+impl Load {
+    fn of(class: Class) -> Load {
+        match class {
+            Class::Login | Class::Refresh => Load::One,
+            Class::Background => Load::Background,
+        }
+    }
+}
+
 impl<T> Desk<T> {
+    /// Whether another fetch of that class may begin beside those under way.
+    fn has_room(&self, class: Class) -> bool {
+        let limit = self.window.limit();
+        match class {
+            Class::Login | Class::Refresh => self.under_way < limit,
+            Class::Background => {
+                let spare = self.under_way == 0 || self.under_way < limit / 2;
+                spare && self.background < (limit / BACKGROUND_SHARE).max(1)
+            }
+        }
+    }
+
     fn goes_together(&self, now: Instant) -> bool {
         let provided = self.driver.as_ref().is_some_and(|it| !it.is_closed());
         provided && self.alone_until.is_none_or(|until| now >= until)
@@ -340,10 +403,11 @@ impl Meters {
     }
 
     fn waited(&self, class: Class, waited: Duration) {
-        let [login, refresh] = &self.waited;
+        let [login, refresh, background] = &self.waited;
         let histogram = match class {
             Class::Login => login,
             Class::Refresh => refresh,
+            Class::Background => background,
         };
         histogram.record(waited);
     }

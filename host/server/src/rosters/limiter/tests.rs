@@ -64,7 +64,7 @@ async fn who_goes_away_frees_the_place_in_line_and_the_turn() {
     // One of them is called and goes away without having looked.
     first.end(Ending::Answered);
     drop(gone);
-    assert_eq!(limiter.desk.lock().line.len(), 0);
+    assert_eq!(limiter.desk.lock().line.pressing(), 0);
     alone(limiter.turn(Class::Login, &a).now_or_never());
 }
 
@@ -163,4 +163,76 @@ async fn a_party_that_nobody_fetches_for_ends_its_riders_wait() {
     for turn in waiting {
         assert!(matches!(turn.now_or_never(), Some(Err(NoTurn::Ending))));
     }
+}
+
+/// Places to spare, for what nobody waits for.
+const WIDE: Bounds = Bounds {
+    floor: 16,
+    cap: 16,
+    ..BOUNDS
+};
+
+#[tokio::test]
+async fn what_nobody_waits_for_delays_no_login_and_no_refresh() {
+    let limiter = limiter(WIDE);
+    let a = account("a");
+    let mut running: Vec<_> = (0..6)
+        .map(|_| alone(limiter.turn(Class::Login, &a).now_or_never()))
+        .collect();
+    // Two of sixteen places, while less than half of them are taken.
+    let mut background: Vec<_> = (0..4).map(|_| Box::pin(limiter.spare(&a))).collect();
+    let mut began = background.iter_mut().map(|it| it.as_mut().now_or_never());
+    let [first, second] = [(); 2].map(|()| began.next().unwrap().unwrap().unwrap());
+    assert!(began.all(|it| it.is_none()));
+    let mut waiting = background.split_off(2);
+    // Whoever comes now does not wait behind them: there are places.
+    for class in [Class::Login, Class::Refresh].repeat(4) {
+        running.push(alone(limiter.turn(class, &a).now_or_never()));
+    }
+    // All are taken, and a place that gets free is for whoever waits first.
+    let mut refresh = Box::pin(limiter.turn(Class::Refresh, &a));
+    assert!(refresh.as_mut().now_or_never().is_none());
+    drop(first);
+    running.push(alone(refresh.now_or_never()));
+    drop(second);
+    for left in (0..running.len()).rev() {
+        let began = waiting.iter_mut().map(|it| it.as_mut().now_or_never());
+        let began: Vec<_> = began.flatten().collect();
+        assert_eq!(began.is_empty(), left + 1 >= 8, "{left}");
+        if !began.is_empty() {
+            return;
+        }
+        running.pop();
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_goes_alone_and_fills_no_line() {
+    let bounds = Bounds { cap: 1, ..BOUNDS };
+    let limiter = limiter(bounds);
+    let mut parties = limiter.parties();
+    let names = ["a", "b", "c", "d", "e", "f"].map(account);
+    let [a, b, c, d, e, f] = &names;
+    let first = alone(limiter.turn(Class::Login, a).now_or_never());
+    let mut background: Vec<_> = (0..4).map(|_| Box::pin(limiter.spare(b))).collect();
+    for turn in &mut background {
+        assert!(turn.as_mut().now_or_never().is_none());
+    }
+    let full = limiter.spare(b).now_or_never();
+    assert!(matches!(full, Some(Err(NoTurn::Full))));
+    let mut logins = [c, d, e, f].map(|name| Box::pin(limiter.turn(Class::Login, name)));
+    for turn in &mut logins {
+        assert!(turn.as_mut().now_or_never().is_none());
+    }
+    first.end(Ending::Answered);
+    let party = parties.try_recv().unwrap();
+    let riders: Vec<_> = party.riders.iter().map(|rider| &rider.account).collect();
+    assert_eq!(riders, [c, d, e]);
+    drop(party);
+    let last = alone(logins[3].as_mut().now_or_never());
+    assert!(background[0].as_mut().now_or_never().is_none());
+    drop(last);
+    let spare = background[0].as_mut().now_or_never();
+    assert!(matches!(spare, Some(Ok(_))));
+    assert!(parties.try_recv().is_err());
 }
