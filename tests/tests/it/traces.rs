@@ -185,6 +185,53 @@ async fn nothing_is_told_that_was_not_asked_for() {
     );
 }
 
+/// A secret that is changed while the process runs.
+#[tokio::test]
+async fn on_sighup_the_secret_for_the_collector_is_read_again() {
+    let (app, collector) = (App::start().await, collector().await);
+    let files = tempfile::tempdir().expect("a directory");
+    let secret = files.path().join("otlp.token");
+    std::fs::write(&secret, "first\n").expect("a file");
+    let keys = format!("authorization = {{ file = {secret:?} }}");
+    let setup = Setup::for_app(&app).with(&to(collector.address(), &keys));
+    let process = Process::start(binary(), &setup).await;
+    let sent_with = async |secret: &str| {
+        let wanted = format!("Bearer {secret}");
+        within(&format!("spans with the secret {secret}"), async {
+            let mut seen = 0;
+            loop {
+                refresh(&process, &["nobody"]).await;
+                collector.wait_for_requests("traces", seen + 1).await;
+                let requests = collector.requests();
+                let new = requests.iter().skip(seen);
+                if new
+                    .filter_map(|it| it.header("authorization"))
+                    .any(|it| it == wanted)
+                {
+                    return;
+                }
+                seen = requests.len();
+            }
+        })
+        .await;
+    };
+    sent_with("first").await;
+    std::fs::write(&secret, "second\n").expect("a file");
+    process.signal("HUP").await;
+    sent_with("second").await;
+    // What cannot be used leaves the one before.
+    std::fs::remove_file(&secret).expect("it was there");
+    process.signal("HUP").await;
+    let told = "what is between us and the collector stays as it was";
+    within("it to be told", async {
+        while !process.log().contains(told) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    sent_with("second").await;
+}
+
 #[tokio::test]
 async fn a_collector_that_fails_costs_nobody_anything() {
     let app = App::start().await;

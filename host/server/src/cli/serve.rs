@@ -56,6 +56,9 @@ async fn serve(config: Config, traces: Option<Traces>) -> Result<(), Failure> {
             () = hangups.next() => {
                 tracing::info!("SIGHUP: reading certificates, keys, secrets and plugins again");
                 server.reload();
+                if let Some(exporting) = &exporting {
+                    exporting.reload();
+                }
             }
         }
     };

@@ -5,18 +5,22 @@
 //! waits in the bounded queue of `muster-trace` or is dropped. Either is
 //! counted, and told in the log now and then.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::Full;
 use muster_plugin::Metric;
 use muster_trace::{Finished, Resource, Spans, TraceLayer, Tracing};
+use rustls::RootCertStore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Otlp, SecretFault};
 use crate::http_client::{HttpClient, http_client};
+use crate::tls::{CertificateError, read_roots};
 
 const SPANS: &str = "muster_trace_spans_total";
 
@@ -39,12 +43,16 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How often a failure is told in the log at most.
 const LOG_EVERY: Duration = Duration::from_secs(60);
 
-/// Why there can be no traces. Reach: the process does not start.
+/// Why there can be no traces. Reach: the process does not start; afterwards
+/// nothing, what was before stays in use.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TraceError {
     /// The secret for the collector cannot be had.
     #[error("the authorization for telemetry.otlp.endpoint")]
     Secret(#[from] SecretFault),
+    /// The authorities that may vouch for the collector cannot be read.
+    #[error("the authorities for telemetry.otlp.endpoint")]
+    Roots(#[from] CertificateError),
     /// TLS towards the collector cannot be configured.
     #[error("TLS towards telemetry.otlp.endpoint")]
     Tls(#[from] rustls::Error),
@@ -68,18 +76,27 @@ enum ExportError {
 /// for the runtime.
 pub(crate) struct Traces {
     exporter: Exporter,
+    otlp: Otlp,
 }
 
 /// The task that sends spans.
 pub(crate) struct Exporting {
     task: JoinHandle<()>,
     stop: CancellationToken,
+    collector: Arc<ArcSwap<Collector>>,
+    otlp: Otlp,
 }
 
-struct Exporter {
+/// Who takes the spans, and by what it knows us.
+struct Collector {
     client: HttpClient,
     uri: Uri,
     headers: HeaderMap,
+}
+
+struct Exporter {
+    /// Exchanged whole; a request keeps the one that it began with.
+    collector: Arc<ArcSwap<Collector>>,
     timeout: Duration,
     resource: Resource,
     spans: Spans,
@@ -104,21 +121,44 @@ impl Traces {
         };
         let (layer, spans) = tracing.start();
         let exporter = Exporter::new(otlp, spans)?;
-        Ok(Some((layer, Traces { exporter })))
+        let otlp = otlp.clone();
+        Ok(Some((layer, Traces { exporter, otlp })))
     }
 
     /// Sends spans from now on. Called within the runtime.
     pub(crate) fn start(self) -> Exporting {
+        let Traces { exporter, otlp } = self;
         let stop = CancellationToken::new();
-        let task = tokio::spawn(self.exporter.run(stop.clone()));
-        Exporting { task, stop }
+        let collector = Arc::clone(&exporter.collector);
+        let task = tokio::spawn(exporter.run(stop.clone()));
+        Exporting {
+            task,
+            stop,
+            collector,
+            otlp,
+        }
     }
 }
 
 impl Exporting {
+    /// Reads the files of the secret and of the authorities again. What cannot
+    /// be used leaves what was before in its place, and is told in the log.
+    pub(crate) fn reload(&self) {
+        match Collector::read_again(&self.otlp) {
+            Ok(collector) => self.collector.store(Arc::new(collector)),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(
+                    error,
+                    "what is between us and the collector stays as it was"
+                );
+            }
+        }
+    }
+
     /// Sends what still waits, until `deadline`.
     pub(crate) async fn finish(self, deadline: Instant) {
-        let Exporting { mut task, stop } = self;
+        let Exporting { mut task, stop, .. } = self;
         stop.cancel();
         let ended = tokio::time::timeout_at(deadline.into(), &mut task).await;
         if ended.is_err() {
@@ -128,8 +168,8 @@ impl Exporting {
     }
 }
 
-impl Exporter {
-    fn new(otlp: &Otlp, spans: Spans) -> Result<Exporter, TraceError> {
+impl Collector {
+    fn new(otlp: &Otlp, roots: Option<Arc<RootCertStore>>) -> Result<Collector, TraceError> {
         let mut headers = HeaderMap::new();
         let protobuf = HeaderValue::from_static("application/x-protobuf");
         headers.insert(header::CONTENT_TYPE, protobuf);
@@ -138,6 +178,26 @@ impl Exporter {
         {
             headers.insert(otlp.header.clone(), value);
         }
+        Ok(Collector {
+            client: http_client(roots)?,
+            // Whatever `url` takes for an http(s) URL, `http` takes as well.
+            uri: otlp.endpoint.as_str().parse().unwrap_or_default(),
+            headers,
+        })
+    }
+
+    /// As the files say now.
+    fn read_again(otlp: &Otlp) -> Result<Collector, TraceError> {
+        let ca_file = otlp.ca_file.as_ref();
+        let roots = ca_file.map(|file| read_roots(&file.path)).transpose()?;
+        Collector::new(otlp, roots)
+    }
+}
+
+impl Exporter {
+    fn new(otlp: &Otlp, spans: Spans) -> Result<Exporter, TraceError> {
+        let roots = otlp.ca_file.as_ref().map(|file| Arc::clone(&file.roots));
+        let collector = Collector::new(otlp, roots)?;
         let version = env!("CARGO_PKG_VERSION");
         let attributes = [
             ("service.name", otlp.service_name.as_str()),
@@ -145,10 +205,7 @@ impl Exporter {
         ];
         let attributes = attributes.map(|(name, value)| (name, value.to_owned()));
         Ok(Exporter {
-            client: http_client(otlp.ca_file.as_ref().map(|it| it.roots.clone()))?,
-            // Whatever `url` takes for an http(s) URL, `http` takes as well.
-            uri: otlp.endpoint.as_str().parse().unwrap_or_default(),
-            headers,
+            collector: Arc::new(ArcSwap::from_pointee(collector)),
             timeout: otlp.timeout,
             resource: Resource {
                 attributes: attributes.into(),
@@ -216,9 +273,10 @@ impl Exporter {
     async fn attempt(&self, body: Bytes) -> Result<(), ExportError> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = self.headers.clone();
-        let asked = tokio::time::timeout(self.timeout, self.client.request(request));
+        let collector = self.collector.load_full();
+        *request.uri_mut() = collector.uri.clone();
+        *request.headers_mut() = collector.headers.clone();
+        let asked = tokio::time::timeout(self.timeout, collector.client.request(request));
         tokio::pin!(asked);
         let response = loop {
             tokio::select! {
