@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use muster_tests::http::{exchange, request};
 use muster_tests::muster::TOKEN;
 use muster_tests::stage::{DOMAIN, Stage};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::tidy::{files, none, read};
 
@@ -29,6 +29,19 @@ fn operations(document: &Value) -> BTreeMap<String, BTreeSet<String>> {
         .iter()
         .map(|(path, item)| (path.clone(), methods(item)))
         .collect()
+}
+
+/// A path with values in the place of its parameters.
+fn target(path: &str) -> String {
+    let target = path
+        .replace("{vhost}", DOMAIN)
+        .replace("{username}", "john")
+        .replace("{id}", "1f0c2a9b-5d0f6f7b1f6e4c0d9a3b7c1e2f405162");
+    assert!(
+        !target.contains('{'),
+        "{path}: how is its parameter called?"
+    );
+    target
 }
 
 /// The paths that the source routes, those of `/admin` nested.
@@ -97,14 +110,7 @@ async fn a_running_server_takes_what_is_described_and_nothing_else() {
     let token = format!("Bearer {TOKEN}");
     let fields = [("Host", DOMAIN), ("Authorization", token.as_str())];
     for (path, methods) in operations(&document) {
-        let target = path
-            .replace("{vhost}", DOMAIN)
-            .replace("{username}", "john")
-            .replace("{id}", "1f0c2a9b-5d0f6f7b1f6e4c0d9a3b7c1e2f405162");
-        assert!(
-            !target.contains('{'),
-            "{path}: how is its parameter called?"
-        );
+        let target = target(&path);
         for method in METHODS {
             let reply = exchange(stage.http(), &request(method, &target, &fields, b"")).await;
             let status = reply.status.to_string();
@@ -150,4 +156,82 @@ async fn what_needs_a_token_is_described_so() {
             assert!(operation["summary"].is_string(), "{method} {path}");
         }
     }
+}
+
+/// What is sent in place of the token.
+fn instead_of_the_token() -> Vec<(&'static str, Vec<(&'static str, String)>)> {
+    let field = |value: String| vec![("Authorization", value)];
+    let right = format!("Bearer {TOKEN}");
+    vec![
+        ("nothing", Vec::new()),
+        ("another", field("Bearer wrong".to_owned())),
+        (
+            "its beginning",
+            field(format!("Bearer {}", &TOKEN[..TOKEN.len() - 1])),
+        ),
+        ("its end", field(format!("Bearer {}", &TOKEN[1..]))),
+        ("more than it", field(format!("{right}x"))),
+        ("an empty one", field("Bearer ".to_owned())),
+        ("another scheme", field(format!("Basic {TOKEN}"))),
+        ("no scheme", field(TOKEN.to_owned())),
+        (
+            "two of them",
+            vec![
+                ("Authorization", "Bearer wrong".to_owned()),
+                ("Authorization", right.clone()),
+            ],
+        ),
+        ("for a proxy", vec![("Proxy-Authorization", right)]),
+        ("a cookie", vec![("Cookie", format!("token={TOKEN}"))]),
+        (
+            "of another site",
+            vec![("Origin", "http://evil.test".to_owned())],
+        ),
+    ]
+}
+
+/// Promise 6: without the token no route that wants it does anything, or tells
+/// whether there is what it names.
+#[tokio::test]
+async fn what_needs_a_token_does_nothing_without_it() {
+    let stage = Stage::own("").await;
+    let mut john = stage.online("john").await;
+    stage.contacts("john", json!({"marie": {}}));
+    let document = document(&stage).await;
+    let asked = stage.app.requests().len();
+    let (mut operations_tried, mut refused) = (0, 0);
+    let ways = instead_of_the_token();
+    for (path, methods) in operations(&document) {
+        let guarded = |method: &&String| {
+            document["paths"][&path][method.to_lowercase()]["security"].is_array()
+        };
+        for method in methods.iter().filter(guarded) {
+            operations_tried += 1;
+            for (way, credentials) in &ways {
+                let mut fields = vec![("Host", DOMAIN), ("Content-Type", "application/json")];
+                fields.extend(
+                    credentials
+                        .iter()
+                        .map(|(name, value)| (*name, value.as_str())),
+                );
+                let request = request(method, &target(&path), &fields, b"[\"john\"]");
+                let reply = exchange(stage.http(), &request).await;
+                assert_eq!(reply.status, 401, "{method} {path}: {way}");
+                let challenge = reply.header("www-authenticate");
+                assert!(
+                    challenge.is_some_and(|it| it.starts_with("Bearer")),
+                    "{method} {path}"
+                );
+                refused += 1;
+            }
+        }
+    }
+    assert!(operations_tried > 15, "{operations_tried}");
+    println!(
+        "promise 6: {refused} requests without the token to {operations_tried} operations, in {} \
+         ways: all 401",
+        ways.len()
+    );
+    assert_eq!(stage.app.requests().len(), asked);
+    assert!(john.settle().await.is_empty());
 }

@@ -1,6 +1,8 @@
 //! Deeds of `handle`: what becomes of a request under `/roster_admin/`.
 
-use super::arena::{Arena, HOSTILE};
+use std::time::Instant;
+
+use super::arena::{Arena, HOSTILE, Slowest, TIMEOUT};
 
 /// Each fails by itself, at once.
 const FAILING: [(&str, &str); 18] = [
@@ -39,10 +41,13 @@ async fn requests_that_mean_harm() {
 }
 
 async fn whatever_it_does_the_caller_gets_an_answer(arena: &Arena) {
+    let mut slowest = Slowest::default();
     for (deed, kind) in FAILING {
         let label = format!("kind=\"{kind}");
         let before = arena.count("muster_plugin_traps_total", &label).await;
+        let began = Instant::now();
         let reply = arena.post(deed, "").await;
+        slowest.took(deed, began.elapsed());
         assert_eq!(reply.status, 502, "{deed}: {}", reply.text());
         assert_eq!(reply.json()["status"], "error", "{deed}");
         if !kind.is_empty() {
@@ -60,11 +65,17 @@ async fn whatever_it_does_the_caller_gets_an_answer(arena: &Arena) {
         502,
         "a spin in its allocator"
     );
+    println!("promise 4: {} failing requests: {slowest}", FAILING.len());
+    let began = Instant::now();
     let stuck = NEVER_ENDING.map(|deed| arena.post(deed, ""));
-    for (deed, reply) in NEVER_ENDING
-        .iter()
-        .zip(futures_util::future::join_all(stuck).await)
-    {
+    let stuck = futures_util::future::join_all(stuck).await;
+    let took = began.elapsed();
+    println!(
+        "promise 4: {} requests that never end: answered after {took:.1?}, of {TIMEOUT:?}",
+        NEVER_ENDING.len()
+    );
+    assert!(took < TIMEOUT * 3, "{took:?}");
+    for (deed, reply) in NEVER_ENDING.iter().zip(stuck) {
         assert_eq!(reply.status, 504, "{deed}");
         assert_eq!(reply.json()["status"], "error", "{deed}");
     }

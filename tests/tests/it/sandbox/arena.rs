@@ -9,17 +9,40 @@ use muster_tests::metrics::Metrics;
 use muster_tests::muster::{ANYONE, Setup, TOKEN};
 use muster_tests::process::Process;
 use muster_tests::stage::{DOMAIN, Stage, items};
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// The domain whose plugin is hostile.
 pub(crate) const HOSTILE: &str = "hostile.test";
 /// Calls of its plugin that never end are over after this time.
-const TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 /// How the metrics call it.
 const VHOST: &str = "vhost=\"hostile.test\"";
+
+/// The call that took longest of some.
+#[derive(Debug, Default)]
+pub(crate) struct Slowest(Duration, String);
+
+impl Slowest {
+    pub(crate) fn took(&mut self, what: &str, time: Duration) {
+        if time > self.0 {
+            *self = Slowest(time, what.to_owned());
+        }
+    }
+}
+
+impl fmt::Display for Slowest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Slowest(time, what) = self;
+        write!(
+            formatter,
+            "the slowest ({what}) had its error after {time:.0?}"
+        )
+    }
+}
 
 pub(crate) struct Arena {
     pub(crate) process: Process,
@@ -112,8 +135,19 @@ impl Arena {
 
     /// Logs in and asks for the roster; the error, or the items.
     pub(crate) async fn roster(&self, user: &str) -> (Client, Result<Vec<String>, String>) {
+        self.timed_roster(user, &mut Slowest::default()).await
+    }
+
+    /// The same; `slowest` hears how long the roster took.
+    pub(crate) async fn timed_roster(
+        &self,
+        user: &str,
+        slowest: &mut Slowest,
+    ) -> (Client, Result<Vec<String>, String>) {
         let mut session = self.hostile.bound(user).await;
+        let began = Instant::now();
         let reply = session.roster().await;
+        slowest.took(user, began.elapsed());
         let answer = match reply.attr("type") {
             Some("error") => Err(error_of(&reply)),
             _ => Ok(items(&reply)),

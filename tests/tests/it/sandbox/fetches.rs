@@ -1,6 +1,6 @@
 //! Deeds of `fetch`, at a login and in a refresh.
 
-use super::arena::Arena;
+use super::arena::{Arena, Slowest};
 use muster_tests::client::is_push;
 use muster_tests::muster::Summary;
 use muster_tests::stage::items;
@@ -72,6 +72,7 @@ async fn fetches_that_mean_harm() {
 
 async fn each_deed_costs_its_own_call_alone(arena: &Arena) {
     let mut sessions = Vec::new();
+    let mut slowest = Slowest::default();
     for Deed {
         row,
         user,
@@ -81,7 +82,7 @@ async fn each_deed_costs_its_own_call_alone(arena: &Arena) {
     {
         let label = fault.map_or(String::new(), |fault| format!("kind=\"{fault}"));
         let before = arena.count("muster_plugin_traps_total", &label).await;
-        let (mut session, roster) = arena.roster(user).await;
+        let (mut session, roster) = arena.timed_roster(user, &mut slowest).await;
         assert_eq!(roster, Err((*error).to_owned()), "row {row}, {user}");
         session.settle().await;
         if fault.is_some() {
@@ -95,6 +96,7 @@ async fn each_deed_costs_its_own_call_alone(arena: &Arena) {
         arena.assert_serving(user).await;
         sessions.push((user, session));
     }
+    println!("promise 4: {} failing fetches: {slowest}", sessions.len());
     // The same users at once, among those who mean no harm.
     let (mut honest, roster) = arena.roster("honest.among").await;
     assert!(roster.is_ok());

@@ -40,6 +40,7 @@ async fn nothing_but_the_app_is_asked(arena: &Arena) {
         "GET http origin /a\r\nHost:evil.example.com".to_owned(),
     ];
     let counted = arena.count("muster_egress_denied_total", "").await;
+    let (mut left, mut rewritten) = (0, 0);
     for words in &denied {
         let before = arena.stage.app.requests().len();
         let reply = arena.post("do", &format!("send {words}")).await.text();
@@ -48,7 +49,17 @@ async fn nothing_but_the_app_is_asked(arena: &Arena) {
         let harmless = words.contains("//evil") && sent.iter().all(|it| it.path.starts_with('/'));
         assert!(harmless || !reply.contains("answered"), "{words}: {reply}");
         assert!(harmless || sent.is_empty(), "{words}: {sent:?}");
+        match harmless {
+            true => rewritten += sent.len(),
+            false => left += sent.len(),
+        }
     }
+    println!(
+        "promise 3: {} requests to elsewhere: {left} left, {rewritten} reached the app as a path \
+         of its own, {} connections to others",
+        denied.len(),
+        elsewhere.connections()
+    );
     assert_eq!(elsewhere.connections(), 0);
     assert!(arena.count("muster_egress_denied_total", "").await > counted + 10.0);
     let told = arena.told(&["WARN", "hostile.test", "refused a plugin's HTTP request"]);
@@ -74,14 +85,15 @@ async fn a_redirect_is_not_followed(arena: &Arena) {
 
 /// Row 65: the head of a request is the host's.
 async fn headers_and_trailers_of_the_connection_are_the_hosts(arena: &Arena) {
-    for header in [
+    let of_the_connection = [
         "host evil.example.com",
         "authorization Bearer x",
         "te trailers",
         "trailer authorization",
         "transfer-encoding chunked",
         "connection close",
-    ] {
+    ];
+    for header in of_the_connection {
         let reply = arena.post("do", &format!("header {header}")).await.text();
         assert!(reply.contains("Forbidden"), "{header}: {reply}");
     }
@@ -89,6 +101,10 @@ async fn headers_and_trailers_of_the_connection_are_the_hosts(arena: &Arena) {
         .post("do", "header x-a bCRLFhost: evil.example.com")
         .await;
     assert!(reply.text().contains("InvalidSyntax"), "{}", reply.text());
+    println!(
+        "promise 3: {} header fields of the connection and one with a line end refused",
+        of_the_connection.len()
+    );
     let before = arena.stage.app.requests().len();
     let reply = arena.post("do", "trailers").await.text();
     assert!(reply.contains("host authorization te"), "{reply}");
