@@ -447,8 +447,8 @@ proptest! {
         prop_assert_eq!((keys, roster.skipped), (written, 0));
         for (contact, (key, name)) in roster.contacts.iter().zip(&entries) {
             let jid = canonical_jid(key);
-            let same = entries.iter().filter(|(other, _)| jid.is_some() && canonical_jid(other) == jid);
-            let expected = match same.last() {
+            let mut same = entries.iter().filter(|(other, _)| jid.is_some() && canonical_jid(other) == jid);
+            let expected = match same.next_back() {
                 // Left for the host.
                 _ if entries.iter().all(|(key, _)| is_canonical(key)) => name,
                 Some((_, last)) => last,

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::arena::{Arena, HOSTILE, Slowest, TIMEOUT};
+use super::arena::{Arena, HOSTILE, Slowest, TIMEOUT, figure};
 
 /// Each fails by itself, at once.
 const FAILING: [(&str, &str); 18] = [
@@ -65,14 +65,15 @@ async fn whatever_it_does_the_caller_gets_an_answer(arena: &Arena) {
         502,
         "a spin in its allocator"
     );
-    println!("promise 4: {} failing requests: {slowest}", FAILING.len());
+    figure(4, &format!("{} failing requests: {slowest}", FAILING.len()));
     let began = Instant::now();
     let stuck = NEVER_ENDING.map(|deed| arena.post(deed, ""));
     let stuck = futures_util::future::join_all(stuck).await;
     let took = began.elapsed();
-    println!(
-        "promise 4: {} requests that never end: answered after {took:.1?}, of {TIMEOUT:?}",
-        NEVER_ENDING.len()
+    let never = NEVER_ENDING.len();
+    figure(
+        4,
+        &format!("{never} requests that never end: answered after {took:.1?}, of {TIMEOUT:?}"),
     );
     assert!(took < TIMEOUT * 3, "{took:?}");
     for (deed, reply) in NEVER_ENDING.iter().zip(stuck) {

@@ -22,6 +22,15 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 /// How the metrics call it.
 const VHOST: &str = "vhost=\"hostile.test\"";
 
+/// Tells a figure for docs/reliability.md.
+#[expect(
+    clippy::print_stdout,
+    reason = "whoever runs it with --nocapture wants to know"
+)]
+pub(crate) fn figure(promise: u32, figure: &str) {
+    println!("promise {promise}: {figure}");
+}
+
 /// The call that took longest of some.
 #[derive(Debug, Default)]
 pub(crate) struct Slowest(Duration, String);

@@ -1,6 +1,6 @@
 //! Deeds of `fetch`, at a login and in a refresh.
 
-use super::arena::{Arena, Slowest};
+use super::arena::{Arena, Slowest, figure};
 use muster_tests::client::is_push;
 use muster_tests::muster::Summary;
 use muster_tests::stage::items;
@@ -96,7 +96,7 @@ async fn each_deed_costs_its_own_call_alone(arena: &Arena) {
         arena.assert_serving(user).await;
         sessions.push((user, session));
     }
-    println!("promise 4: {} failing fetches: {slowest}", sessions.len());
+    figure(4, &format!("{} failing fetches: {slowest}", sessions.len()));
     // The same users at once, among those who mean no harm.
     let (mut honest, roster) = arena.roster("honest.among").await;
     assert!(roster.is_ok());

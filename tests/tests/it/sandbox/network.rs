@@ -1,6 +1,6 @@
 //! Rows 48 to 51 and 65: where a plugin's requests go, and what is in them.
 
-use super::arena::Arena;
+use super::arena::{Arena, figure};
 use muster_tests::app::{Answer, App};
 use serde_json::json;
 
@@ -54,11 +54,13 @@ async fn nothing_but_the_app_is_asked(arena: &Arena) {
             false => left += sent.len(),
         }
     }
-    println!(
-        "promise 3: {} requests to elsewhere: {left} left, {rewritten} reached the app as a path \
-         of its own, {} connections to others",
-        denied.len(),
-        elsewhere.connections()
+    let (asked, connections) = (denied.len(), elsewhere.connections());
+    figure(
+        3,
+        &format!(
+            "{asked} requests to elsewhere: {left} left, {rewritten} reached the app as a path of \
+             its own, {connections} connections to others"
+        ),
     );
     assert_eq!(elsewhere.connections(), 0);
     assert!(arena.count("muster_egress_denied_total", "").await > counted + 10.0);
@@ -101,9 +103,10 @@ async fn headers_and_trailers_of_the_connection_are_the_hosts(arena: &Arena) {
         .post("do", "header x-a bCRLFhost: evil.example.com")
         .await;
     assert!(reply.text().contains("InvalidSyntax"), "{}", reply.text());
-    println!(
-        "promise 3: {} header fields of the connection and one with a line end refused",
-        of_the_connection.len()
+    let refused = of_the_connection.len();
+    figure(
+        3,
+        &format!("{refused} header fields of the connection and one with a line end refused"),
     );
     let before = arena.stage.app.requests().len();
     let reply = arena.post("do", "trailers").await.text();

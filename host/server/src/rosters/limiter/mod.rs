@@ -12,18 +12,22 @@
 //! dropped.
 
 mod line;
+mod meters;
+mod permit;
 mod window;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use metrics::{Gauge, Histogram};
 use muster_xmpp::BareJid;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 pub(super) use self::line::Class;
 use self::line::{Line, Place};
+use self::meters::Meters;
+pub(super) use self::permit::Permit;
+use self::permit::{Called, Load};
 pub(super) use self::window::Ending;
 use self::window::Window;
 use crate::limit::Limit;
@@ -109,75 +113,6 @@ struct Desk<T> {
     /// Who provides for parties; nobody, if the app takes one name at a time.
     driver: Option<mpsc::Sender<Party<T>>>,
     alone_until: Option<Instant>,
-}
-
-struct Meters {
-    limit: Gauge,
-    under_way: Gauge,
-    waiting: [Gauge; 3],
-    waited: [Histogram; 3],
-}
-
-/// The place of one fetch under way. Dropped without a word, it says nothing of
-/// the app.
-pub(super) struct Permit<T> {
-    limiter: Arc<Limiter<T>>,
-    epoch: u32,
-    begun: Instant,
-    ending: Ending,
-    load: Load,
-}
-
-/// What a place is used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Load {
-    One,
-    Party,
-    Background,
-}
-
-impl<T> Permit<T> {
-    /// The fetch has ended.
-    pub(super) fn end(mut self, ending: Ending) {
-        self.ending = ending;
-    }
-}
-
-impl<T> Drop for Permit<T> {
-    fn drop(&mut self) {
-        let now = Instant::now();
-        let limiter = &self.limiter;
-        let mut desk = limiter.desk.lock();
-        desk.under_way -= 1;
-        desk.parties -= usize::from(self.load == Load::Party);
-        desk.background -= usize::from(self.load == Load::Background);
-        let took = now.saturating_duration_since(self.begun);
-        // One request for many takes its own time.
-        if !(self.load == Load::Party && self.ending == Ending::Answered) {
-            desk.window.end(self.epoch, self.ending, took, now);
-        }
-        let called = limiter.call(&mut desk, now);
-        limiter.show(&desk);
-        drop(desk);
-        wake(called);
-    }
-}
-
-/// Who is called when a place gets free.
-enum Called<T> {
-    Alone(Rider<T>, Permit<T>),
-    Party(mpsc::Sender<Party<T>>, Party<T>),
-}
-
-/// Tells them. Not under the lock: who has gone away gives the permit back.
-fn wake<T>(called: Vec<Called<T>>) {
-    for called in called {
-        match called {
-            Called::Alone(rider, permit) => drop(rider.turn.send(Turn::Alone(permit))),
-            // As many fit as there may be parties.
-            Called::Party(driver, party) => drop(driver.try_send(party)),
-        }
-    }
 }
 
 impl<T> Limiter<T> {
@@ -359,15 +294,6 @@ impl<T> Limiter<T> {
     }
 }
 
-impl Load {
-    fn of(class: Class) -> Load {
-        match class {
-            Class::Login | Class::Refresh => Load::One,
-            Class::Background => Load::Background,
-        }
-    }
-}
-
 impl<T> Desk<T> {
     /// Whether another fetch of that class may begin beside those under way.
     fn has_room(&self, class: Class) -> bool {
@@ -384,32 +310,6 @@ impl<T> Desk<T> {
     fn goes_together(&self, now: Instant) -> bool {
         let provided = self.driver.as_ref().is_some_and(|it| !it.is_closed());
         provided && self.alone_until.is_none_or(|until| now >= until)
-    }
-}
-
-impl Meters {
-    fn new(domain: &str) -> Meters {
-        let vhost = || domain.to_owned();
-        Meters {
-            limit: metrics::gauge!("muster_fetch_limit", "vhost" => vhost()),
-            under_way: metrics::gauge!("muster_fetches_under_way", "vhost" => vhost()),
-            waiting: Class::ALL.map(|class| {
-                metrics::gauge!("muster_fetches_waiting", "vhost" => vhost(), "class" => class.label())
-            }),
-            waited: Class::ALL.map(|class| {
-                metrics::histogram!("muster_fetch_wait_seconds", "vhost" => vhost(), "class" => class.label())
-            }),
-        }
-    }
-
-    fn waited(&self, class: Class, waited: Duration) {
-        let [login, refresh, background] = &self.waited;
-        let histogram = match class {
-            Class::Login => login,
-            Class::Refresh => refresh,
-            Class::Background => background,
-        };
-        histogram.record(waited);
     }
 }
 
