@@ -242,40 +242,4 @@ impl Tap for Shadow {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::replay::Difference;
-
-    fn changed(bytes: usize) -> Verdict {
-        let difference = Difference {
-            change: "added".to_owned(),
-            contact: "x".repeat(bytes),
-            was: None,
-        };
-        Verdict::Changed {
-            differences: vec![difference],
-        }
-    }
-
-    #[test]
-    fn what_is_found_is_bounded_in_users_and_bytes() {
-        let bounds = Bounds {
-            waiting: 1,
-            bytes: 10_000,
-            users: 2,
-        };
-        let mut findings = Findings::default();
-        let mut add = |user: &str, verdict| findings.add(user, verdict, bounds);
-        assert_eq!(add("john", changed(4_000)), None);
-        // In place of the one before.
-        assert_eq!(add("john", changed(6_000)), None);
-        assert_eq!(add("marie", changed(6_000)), Some(Full::Bytes));
-        assert_eq!(add("marie", changed(1_000)), None);
-        assert_eq!(add("paul", changed(1)), Some(Full::Users));
-        assert_eq!(add("paul", Verdict::Same), None);
-        assert_eq!(add("john", changed(10)), None);
-        assert_eq!(add("marie", changed(8_000)), None);
-        assert_eq!(findings.report.users.len(), 2);
-        assert_eq!(findings.report.calls, 6);
-    }
-}
+mod tests;

@@ -7,7 +7,7 @@ use http::{Method, Response, StatusCode};
 use muster_plugin::{EngineConfig, Tap};
 
 use super::*;
-use crate::record::{Bounds, Eyes, Recorder};
+use crate::record::{Bounds, Eyes, Recorder, Together};
 use crate::stage::{Answer, Answering, App};
 
 /// An app by target, which answers for many as for each.

@@ -54,7 +54,7 @@ async fn serve(config: Config, traces: Option<Traces>) -> Result<(), Failure> {
         tokio::select! {
             signal = signals.next() => break signal,
             () = hangups.next() => {
-                tracing::info!("SIGHUP: reading certificates, keys, secrets and plugins again");
+                tracing::info!("SIGHUP: reading certificates, keys, secrets, plugins and their settings again");
                 server.reload();
                 if let Some(exporting) = &exporting {
                     exporting.reload();
