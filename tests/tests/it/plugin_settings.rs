@@ -2,6 +2,7 @@
 //! by an order, tried like a new build, and refused without a change.
 
 use std::path::Path;
+use std::time::Duration;
 
 use muster_test_plugins::handler_0_3;
 use muster_tests::app::App;
@@ -45,12 +46,23 @@ impl Scene {
 
     /// The configuration says this from now on.
     fn write(&self, settings: &str) {
-        let text = self.setup.clone().with_host_sections(settings).text();
-        self.write_text(&text);
+        self.write_all(&self.setup.clone().with_host_sections(settings));
     }
 
-    fn write_text(&self, text: &str) {
+    fn write_all(&self, setup: &Setup) {
+        let (xmpp, http) = (self.process.xmpp(), self.process.http());
+        let text = setup.clone().listen(xmpp, http).text();
         std::fs::write(self.process.directory().join("muster.toml"), text).expect("a file");
+    }
+
+    async fn until_told(&self, words: &str) {
+        within("it to be told", async {
+            while !self.process.log().contains(words) {
+                // Nothing tells but the log.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
     }
 
     /// What the plugin reads under that name.
@@ -65,7 +77,7 @@ impl Scene {
         within("the plugin to read it", async {
             while self.setting(name).await.as_deref() != Some(value) {
                 // Nothing tells of a signal that was heeded but the plugin.
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
         })
         .await;
@@ -133,18 +145,18 @@ async fn what_cannot_be_used_changes_nothing_and_is_told() {
         "{said}"
     );
     scene.process.signal("HUP").await;
-    within("the fault to be told", async {
-        while !scene.process.log().contains("stay as they were") {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    })
-    .await;
+    scene.until_told("stay as they were").await;
     assert_eq!(scene.setting("page_size").await.as_deref(), Some("50"));
 
-    // What else is wrong with the file is no matter here.
+    // What else is wrong with the file is no matter here; but somebody may think
+    // that it holds now.
+    assert!(!scene.process.log().contains("need a restart"));
     let setup = scene.setup.clone().with("[limits.nothing]\nx = 1");
-    let text = setup.with_host_sections("[virtual_host.plugin.settings]\npage_size = \"70\"\n");
-    scene.write_text(&text.text());
+    let settings = "[virtual_host.plugin.settings]\npage_size = \"70\"\n";
+    scene.write_all(&setup.with_host_sections(settings));
+    scene.process.signal("HUP").await;
+    scene.until_told("need a restart").await;
+    assert!(scene.process.log().contains("limits.nothing"));
     let (code, said) = scene.order("reload").await;
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(scene.setting("page_size").await.as_deref(), Some("70"));

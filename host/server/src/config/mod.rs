@@ -25,6 +25,7 @@ mod quantity;
 mod reader;
 mod refresh;
 mod secret_file;
+mod sections;
 mod shadow_limits;
 mod storage;
 mod telemetry;
@@ -56,6 +57,7 @@ pub use plugin_limits::PluginLimits;
 pub(crate) use plugin_settings::OF_THE_HOST;
 pub use plugin_settings::{PluginSettings, SettingsFault};
 pub use refresh::RefreshLimits;
+pub(crate) use sections::Sections;
 pub use shadow_limits::ShadowLimits;
 pub use storage::{Storage, StorageLimits};
 pub use telemetry::{Otlp, Telemetry, TelemetryLimits};
@@ -90,6 +92,8 @@ pub struct Config {
     pub log: Log,
     /// The file that it is of, where [`PluginSettings`] are read again; `None` for a text.
     pub file: Option<PathBuf>,
+    /// What it said, for who wonders later what has changed; `None` likewise.
+    pub(crate) sections: Option<Sections>,
     /// What is accepted but worth a word: file permissions, short tokens.
     pub warnings: Vec<Fault>,
 }
@@ -108,6 +112,7 @@ impl Config {
         })?;
         Ok(Self {
             file: Some(path.to_owned()),
+            sections: Some(Sections::of(&text)),
             ..Self::parse(&text, path)?
         })
     }
@@ -159,6 +164,7 @@ impl Config {
                 telemetry,
                 log,
                 file: None,
+                sections: None,
                 warnings: Vec::new(),
             })
         })

@@ -11,6 +11,7 @@ mod plugins;
 mod wiring;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ pub use self::error::{ReloadError, StartError};
 use self::listening::{Each, Surface};
 use crate::admission::{self, Admission};
 use crate::clients::Beginning;
-use crate::config::Config;
+use crate::config::{Config, Sections};
 use crate::http::{self, Desks, HttpLimits, HttpState, Tokens, Web, WebSettings};
 use crate::panics;
 use crate::services::Services;
@@ -43,6 +44,8 @@ pub struct Server {
     services: Arc<Services>,
     tasks: TaskTracker,
     drain: Duration,
+    /// The configuration as it was at the start, if it is a file.
+    started_with: Option<(PathBuf, Sections)>,
 }
 
 impl Server {
@@ -69,6 +72,7 @@ impl Server {
         let http = HttpSide::of(&config);
         let drain = config.limits.drain;
         let certificate_poll = config.limits.tls.certificate_poll;
+        let started_with = config.file.clone().zip(config.sections.take());
         let tasks = TaskTracker::new();
         let services = Arc::new(wiring::services(config, compiler, tasks.clone()).await?);
         let stop = services.stop.clone();
@@ -88,6 +92,7 @@ impl Server {
             services,
             tasks,
             drain,
+            started_with,
         })
     }
 
@@ -115,6 +120,7 @@ impl Server {
     /// the configuration, and the secrets and certificates towards the apps, again. Sessions go on; what cannot be used leaves what was
     /// before in its place, and is told in the log.
     pub fn reload(&self) {
+        self.tell_what_needs_a_restart();
         for host in self.services.hosts.iter() {
             host.plugin_file.ask();
             if let Err(fault) = host.auth.reload() {
@@ -126,6 +132,22 @@ impl Server {
         }
         if let Some(tls) = &self.services.tls {
             tls.reload();
+        }
+    }
+
+    /// Who changes something else in the configuration and has it read again is not to believe that
+    /// it holds now.
+    fn tell_what_needs_a_restart(&self) {
+        let Some((file, sections)) = &self.started_with else {
+            return;
+        };
+        let changed = sections.changed(file).unwrap_or_default();
+        if !changed.is_empty() {
+            let sections = changed.into_iter().collect::<Vec<_>>().join(", ");
+            tracing::warn!(
+                sections,
+                "these sections of the configuration have changed and are read at the start alone: they need a restart"
+            );
         }
     }
 
