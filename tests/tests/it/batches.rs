@@ -2,6 +2,7 @@
 //! of those who wait go together is in `host/server/src/rosters/limiter/tests.rs`,
 //! what it saves in a storm in `storm`.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +10,14 @@ use muster_tests::app::{Answer, App};
 use muster_tests::client::is_push;
 use muster_tests::metrics::Metrics;
 use muster_tests::muster::Setup;
+use muster_tests::process::Process;
 use muster_tests::stage::{Stage, item};
 use muster_tests::within;
 use serde_json::{Value, json};
 
 /// An app that is asked one thing at a time, and takes many users in one request.
-async fn stage() -> Stage {
+/// The host is a process of its own, because its metrics are waited for.
+async fn stage() -> (Stage, Process) {
     let app = Arc::new(App::start().await);
     let keys = format!(
         "http_rosters_url = \"http://{}/contacts/all\"",
@@ -22,7 +25,9 @@ async fn stage() -> Stage {
     );
     let setup = Setup::for_app(&app).roster_keys(&keys);
     let setup = setup.with("[limits.refresh]\nconcurrency = 1\nconcurrency_floor = 1");
-    Stage::around(app, &setup).await
+    let binary = Path::new(env!("CARGO_BIN_EXE_muster-under-test"));
+    let process = Process::start(binary, &setup).await;
+    (Stage::at(app, process.xmpp(), process.http()), process)
 }
 
 /// Has john and zoe refreshed in one request, while the app is busy with marie.
@@ -60,7 +65,7 @@ async fn together(stage: &Stage, rosters: &Value) {
 /// known from before, and the next question costs a 304.
 #[tokio::test]
 async fn an_unchanged_roster_among_many_keeps_its_validator() {
-    let stage = stage().await;
+    let (stage, _process) = stage().await;
     stage.contacts("john", json!({"aaron@x.test": {}}));
     stage.contacts("zoe", json!({"bob@x.test": {}}));
     let mut john = stage.online("john").await;

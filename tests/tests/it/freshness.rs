@@ -179,7 +179,10 @@ async fn asking_by_itself_takes_no_place_that_somebody_waits_for() {
         "[limits.refresh]\nconcurrency = 2\nconcurrency_floor = 2\n\
          [limits.backend]\ntimeout = \"60s\"",
     );
-    let stage = Stage::around(app, &setup).await;
+    // A process of its own, because its metrics are waited for.
+    let binary = Path::new(env!("CARGO_BIN_EXE_muster-under-test"));
+    let process = Process::start(binary, &setup).await;
+    let stage = Stage::at(app, process.xmpp(), process.http());
     let _john = stage.online("john").await;
     let _marie = stage.online("marie").await;
     let gates = ["john", "marie"].map(|name| stage.app.hold(name));

@@ -1,11 +1,18 @@
 //! Refreshes that go on after they were answered: what is told of them, how
 //! they end, and what bounds them.
 
-use muster_tests::app::Gate;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_tests::app::{App, Gate};
 use muster_tests::client::{Client, is_push};
 use muster_tests::http::{Connection, Reply, exchange};
-use muster_tests::muster::{Summary, admin_request};
+use muster_tests::metrics::Metrics;
+use muster_tests::muster::{Setup, Summary, admin_request};
+use muster_tests::process::Process;
 use muster_tests::stage::{DOMAIN, LISTED, Stage};
+use muster_tests::within;
 use serde_json::{Value, json};
 
 const ASYNC: (&str, &str) = ("Prefer", "respond-async, return=representation");
@@ -183,7 +190,11 @@ async fn a_request_above_the_bound_becomes_a_job_by_itself() {
 
 #[tokio::test]
 async fn a_cancelled_job_ends_and_says_so() {
-    let stage = Stage::shared().await;
+    // A process of its own, because its metrics are waited for.
+    let app = Arc::new(App::start().await);
+    let binary = Path::new(env!("CARGO_BIN_EXE_muster-under-test"));
+    let process = Process::start(binary, &Setup::for_app(&app)).await;
+    let stage = Stage::at(app, process.xmpp(), process.http());
     let mut john = stage.online("john").await;
     stage.contacts("john", json!({"marie": {}}));
     let user = stage.user("john");
@@ -197,6 +208,16 @@ async fn a_cancelled_job_ends_and_says_so() {
         (200, &json!("cancelled"))
     );
     assert_eq!(events.end().await["state"], "cancelled");
+    within("the work to hear of it", async {
+        let jobs = async || {
+            let metrics = Metrics::scrape(stage.http()).await;
+            metrics.sum("muster_refresh_jobs", &[])
+        };
+        while jobs().await > 0.0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
     stage.app.hold_no_more(&user);
     gate.open();
     let told = ask(&stage, "GET", &path, &[]).await.json();
@@ -266,14 +287,14 @@ async fn a_stop_cuts_jobs_and_tells_who_follows() {
     let path = job(&start(&stage, &["john"]).await);
     let mut events = Events::of(&stage, &path).await;
     assert_eq!(events.next().await.expect("an event").0, "progress");
-    let app = std::sync::Arc::clone(&stage.app);
+    let app = Arc::clone(&stage.app);
     let (end, ()) = tokio::join!(events.end(), stage.shutdown());
     assert_eq!(
         (&end["status"], &end["state"]),
         (&json!("error"), &json!("cut"))
     );
     // After the restart it is told from one that never was.
-    let setup = muster_tests::muster::Setup::for_app(&app);
+    let setup = Setup::for_app(&app);
     let stage = Stage::around(app, &setup).await;
     let gone = ask(&stage, "GET", &path, &[]).await;
     assert_eq!(
