@@ -7,16 +7,18 @@
 //! what the host did.
 
 mod framer;
+mod hearing;
+mod login;
 mod scram;
+mod words;
 
 pub use framer::Received;
 pub use scram::Exchange as ScramExchange;
+pub use words::{decode, error_of, failure_of, is_push, show};
 
 use crate::socket::Socket;
 use crate::tls::Trust;
-use crate::{PATIENCE, within, within_time};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use crate::{PATIENCE, within};
 use framer::Framer;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -245,85 +247,6 @@ impl Client {
         self.send(header).await;
     }
 
-    /// Proves who this is; the failure element if the host is not convinced.
-    ///
-    /// # Errors
-    /// The `<failure/>`.
-    pub async fn authenticate(
-        &mut self,
-        user: &str,
-        password: &str,
-        mechanism: Mechanism,
-    ) -> Result<(), Box<Element>> {
-        let last = match mechanism {
-            Mechanism::Plain => {
-                self.auth("PLAIN", format!("\0{user}\0{password}").as_bytes())
-                    .await;
-                self.element("the outcome of SASL").await
-            }
-            Mechanism::ScramSha1 | Mechanism::ScramSha256 => {
-                let mut exchange = ScramExchange::new(mechanism, "n,,", user, password);
-                self.auth(mechanism.name(), exchange.first().as_bytes())
-                    .await;
-                let challenge = self.element("a SCRAM challenge").await;
-                if challenge.name() != "challenge" {
-                    return Err(Box::new(challenge));
-                }
-                let answer = exchange.answer(&decode(&challenge));
-                self.respond(answer.as_bytes()).await;
-                let outcome = self.element("the outcome of SASL").await;
-                if outcome.name() == "success" {
-                    assert!(
-                        exchange.verifies(&decode(&outcome)),
-                        "the host's signature is wrong"
-                    );
-                }
-                outcome
-            }
-        };
-        match last.name() {
-            "success" => Ok(()),
-            _ => Err(Box::new(last)),
-        }
-    }
-
-    /// Sends `<auth/>` with an initial response.
-    pub async fn auth(&mut self, mechanism: &str, initial: &[u8]) {
-        let text = BASE64.encode(initial);
-        self.send(format!(
-            "<auth xmlns='{}' mechanism='{mechanism}'>{text}</auth>",
-            ns::SASL
-        ))
-        .await;
-    }
-
-    /// Sends a SASL `<response/>`.
-    pub async fn respond(&mut self, response: &[u8]) {
-        let text = BASE64.encode(response);
-        self.send(format!("<response xmlns='{}'>{text}</response>", ns::SASL))
-            .await;
-    }
-
-    /// Binds a resource and remembers the JID.
-    pub async fn bind(&mut self, resource: Option<&str>) {
-        let wish = resource
-            .map(|resource| format!("<resource>{resource}</resource>"))
-            .unwrap_or_default();
-        let reply = self
-            .iq(
-                "set",
-                None,
-                &format!("<bind xmlns='{}'>{wish}</bind>", ns::BIND),
-            )
-            .await;
-        let jid = reply
-            .get_child("bind", ns::BIND)
-            .and_then(|bind| bind.get_child("jid", ns::BIND));
-        self.jid = jid
-            .unwrap_or_else(|| panic!("no JID in {}", show(&reply)))
-            .text();
-    }
-
     /// Sends an IQ and returns its reply, result or error; what comes before it
     /// stays pending.
     pub async fn iq(&mut self, kind: &str, to: Option<&str>, payload: &str) -> Element {
@@ -372,82 +295,6 @@ impl Client {
         query.children().next().expect("an item").clone()
     }
 
-    /// The first element, pending or to come, of which `wanted` is true.
-    pub async fn expect(&mut self, what: &str, wanted: impl Fn(&Element) -> bool) -> Element {
-        if let Some(at) = self.pending.iter().position(&wanted) {
-            return self.pending.remove(at).expect("it is there");
-        }
-        loop {
-            let element = self.read_element(what).await;
-            if wanted(&element) {
-                return element;
-            }
-            self.pending.push_back(element);
-        }
-    }
-
-    /// The next element, whatever it is.
-    pub async fn element(&mut self, what: &str) -> Element {
-        match self.pending.pop_front() {
-            Some(element) => element,
-            None => self.read_element(what).await,
-        }
-    }
-
-    /// Waits until everything that the host had put into this session's mailbox
-    /// by now has arrived, and hands over what nobody waited for. The proof is
-    /// a message to oneself, which takes the same queue.
-    pub async fn settle(&mut self) -> Vec<Element> {
-        let id = self.fresh("settle");
-        let to = self.jid.clone();
-        self.send(format!(
-            "<message to='{to}' id='{id}' type='chat'><body>settle</body></message>"
-        ))
-        .await;
-        self.expect("a message to oneself", |element| {
-            element.attr("id") == Some(&id)
-        })
-        .await;
-        self.pending.drain(..).collect()
-    }
-
-    /// A stream error with one of these conditions, then the end of the stream,
-    /// then the end of the connection (RFC 6120, section 4.9.1.1). A stream
-    /// header and elements that come before stay out of the way; the elements
-    /// stay pending. Returns the error.
-    pub async fn stream_error(&mut self, conditions: &[&str]) -> Element {
-        let error = loop {
-            match self.receive_for("a stream error").await {
-                Received::Element(element) if element.name() == "error" => break *element,
-                Received::Element(element) => self.pending.push_back(*element),
-                Received::Open(_) => {}
-                other => panic!("expected a stream error of {conditions:?}, got {other:?}"),
-            }
-        };
-        let condition = error
-            .children()
-            .find(|child| child.ns() == ns::STREAM_ERRORS && child.name() != "text");
-        let condition = condition.map(Element::name).unwrap_or_default();
-        assert!(
-            conditions.contains(&condition),
-            "expected {conditions:?}, got {}",
-            show(&error)
-        );
-        match self.receive().await {
-            Received::Close => {}
-            other => panic!("expected </stream:stream> after {condition}, got {other:?}"),
-        }
-        match self.receive().await {
-            Received::End => error,
-            other => panic!("expected the end of the connection after {condition}, got {other:?}"),
-        }
-    }
-
-    /// What came and nobody waited for.
-    pub fn pending(&mut self) -> Vec<Element> {
-        self.pending.drain(..).collect()
-    }
-
     /// Closes the stream properly and waits for the host to do the same.
     pub async fn leave(mut self) {
         self.send("</stream:stream>").await;
@@ -478,44 +325,6 @@ impl Client {
         self.patience = patience;
     }
 
-    /// The next thing on the wire.
-    pub async fn receive(&mut self) -> Received {
-        self.receive_for("anything from the host").await
-    }
-
-    /// The next thing on the wire, however long it takes. Can be given up at
-    /// any point and begun again.
-    pub async fn hear(&mut self) -> Received {
-        loop {
-            if let Some(received) = self.framer.next() {
-                return received;
-            }
-            // Not in the future itself, of which callers hold many.
-            let mut buffer = vec![0; 16 * 1024];
-            match self.socket.read(&mut buffer).await {
-                Ok(0) | Err(_) => return Received::End,
-                Ok(count) => self.framer.push(&buffer[..count]),
-            }
-        }
-    }
-
-    async fn receive_for(&mut self, what: &str) -> Received {
-        within_time(self.patience, what, self.hear()).await
-    }
-
-    async fn read_element(&mut self, what: &str) -> Element {
-        match self.receive_for(what).await {
-            Received::Element(element) => *element,
-            other => {
-                let pending: Vec<String> = self.pending.iter().map(show).collect();
-                panic!(
-                    "{}: expected {what}, got {other:?} after {pending:?}",
-                    self.jid
-                )
-            }
-        }
-    }
-
     /// An id that this stream has not used.
     pub fn fresh(&mut self, prefix: &str) -> String {
         self.serial += 1;
@@ -529,48 +338,6 @@ pub fn header(domain: &str) -> String {
         "<?xml version='1.0'?><stream:stream to='{domain}' version='1.0' xmlns='jabber:client' \
          xmlns:stream='http://etherx.jabber.org/streams'>"
     )
-}
-
-/// Whether this is a roster push.
-pub fn is_push(element: &Element) -> bool {
-    element.name() == "iq"
-        && element.attr("type") == Some("set")
-        && element.get_child("query", ns::ROSTER).is_some()
-}
-
-/// The condition of a stanza error, with its type: `cancel/service-unavailable`.
-///
-/// # Panics
-/// If the stanza is no error.
-pub fn error_of(stanza: &Element) -> String {
-    let error = stanza.get_child("error", ns::CLIENT);
-    let error = error.unwrap_or_else(|| panic!("expected an error, got {}", show(stanza)));
-    assert_eq!(stanza.attr("type"), Some("error"), "{}", show(stanza));
-    let condition = error
-        .children()
-        .find(|child| child.ns() == ns::STANZA_ERRORS && child.name() != "text");
-    let condition = condition.unwrap_or_else(|| panic!("no condition in {}", show(stanza)));
-    format!("{}/{}", error.attr("type").unwrap_or("?"), condition.name())
-}
-
-/// The condition of a SASL failure.
-pub fn failure_of(element: &Element) -> String {
-    assert_eq!(element.name(), "failure", "{}", show(element));
-    let condition = element.children().find(|child| child.name() != "text");
-    condition
-        .map(|child| child.name().to_owned())
-        .unwrap_or_default()
-}
-
-/// An element as text, for messages.
-pub fn show(element: &Element) -> String {
-    String::from(element)
-}
-
-/// The text of a SASL element, decoded.
-pub fn decode(element: &Element) -> String {
-    let bytes = BASE64.decode(element.text()).expect("base64 from the host");
-    String::from_utf8(bytes).expect("UTF-8 from the host")
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ pub(crate) fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
 pub(crate) async fn not_found() -> Response {
     error(
         StatusCode::NOT_FOUND,
-        "no such path; Muster serves /roster_admin/refresh, /roster_admin/ping, /admin/plugins, /admin/backends, /healthz, /readyz, /metrics and, unless they are switched off or elsewhere, /xmpp-websocket and /http-bind",
+        "no such path; /openapi.json has those of apps and operators, and web clients have /xmpp-websocket and /http-bind, unless they are switched off or elsewhere",
     )
 }
 

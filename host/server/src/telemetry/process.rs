@@ -1,7 +1,8 @@
 //! What is known of the process: its panics and lost lines, the metrics whose
 //! names all Prometheus clients share, and which build it is.
 //!
-//! Panics and lines are counted where they happen. The others are read when somebody asks. What a system does not tell is left out.
+//! Panics and lines are counted where they happen. The others are read when
+//! somebody asks. What a system does not tell is left out.
 
 use std::fs;
 use std::sync::OnceLock;

@@ -1,5 +1,6 @@
 //! States and events of a stream, under virtual time.
 
+mod bind;
 mod channel;
 mod idle;
 mod intake;

@@ -1,4 +1,6 @@
-//! SASL and binding.
+//! SASL.
+
+mod tokens;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -6,6 +8,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
 
+use self::tokens::TOKEN;
 use super::*;
 use crate::sasl::{MIN_ITERATIONS, ScramCredentials, ScramKind, ScramParameters};
 
@@ -203,84 +206,6 @@ fn a_stripped_offer_ends_the_attempt() {
     assert!(has_failure(&heard, "not-authorized"), "{heard}");
 }
 
-fn for_tokens() -> Stream {
-    let mut config = config();
-    for host in config.hosts.values_mut() {
-        host.mechanisms = Mechanism::FOR_TOKENS.to_vec();
-    }
-    let mut stream = Stream::new(config);
-    let features = stream.ask(HEADER);
-    assert!(features.contains("<mechanism>OAUTHBEARER</mechanism><mechanism>PLAIN</mechanism>"));
-    stream
-}
-
-const TOKEN: &[u8] = b"n,,\x01auth=Bearer abc\x01\x01";
-
-#[test]
-fn a_token_lets_its_account_in() {
-    let mut stream = for_tokens();
-    match stream.say(&auth("OAUTHBEARER", TOKEN)).as_slice() {
-        [Action::VerifyToken { domain, token }] => {
-            assert_eq!(domain.as_str(), "example.test");
-            assert_eq!(token.expose_secret(), "abc");
-        }
-        other => panic!("{other:?}"),
-    }
-    let john = BareJid::new("john@example.test").unwrap();
-    stream.session.token_verified(TokenVerdict::Accepted(john));
-    assert_eq!(
-        stream.heard(),
-        "<success xmlns=\"urn:ietf:params:xml:ns:xmpp-sasl\"/>"
-    );
-    assert!(stream.ask(HEADER).contains("<bind"));
-    match stream.say(BIND).as_slice() {
-        [Action::Bind { account, .. }] => assert_eq!(account.as_str(), "john@example.test"),
-        other => panic!("{other:?}"),
-    }
-}
-
-/// Whoever guesses tokens and does not wait for the failure is counted.
-#[test]
-fn a_refused_token_counts_once_and_at_once() {
-    let mut stream = for_tokens();
-    for attempt in 1..=6 {
-        assert_eq!(stream.say(&auth("OAUTHBEARER", TOKEN)).len(), 1);
-        stream.session.token_verified(TokenVerdict::Rejected);
-        assert_eq!(message(&stream.heard()), "{\"status\":\"invalid_token\"}");
-        let told = stream.session.take_login();
-        assert_eq!(told, Some(Err(Failure::NotAuthorized)));
-        let answer = response("\x01");
-        let heard = match attempt {
-            1..6 => stream.ask(&answer),
-            _ => stream.last(&answer),
-        };
-        assert!(heard.contains("<not-authorized/></failure>"), "{heard}");
-        assert_eq!(stream.session.take_login(), None);
-        assert_eq!(has_error(&heard, "policy-violation"), attempt == 6);
-    }
-}
-
-#[test]
-fn a_refused_token_leaves_room_for_another_attempt() {
-    let sasl = "xmlns='urn:ietf:params:xml:ns:xmpp-sasl'";
-    for (answer, condition) in [
-        (format!("<abort {sasl}/>"), "aborted"),
-        (format!("<response {sasl}/>"), "not-authorized"),
-        (
-            format!("<response {sasl}>!</response>"),
-            "incorrect-encoding",
-        ),
-        (auth("OAUTHBEARER", TOKEN), "malformed-request"),
-    ] {
-        let mut stream = for_tokens();
-        stream.say(&auth("OAUTHBEARER", TOKEN));
-        stream.session.token_verified(TokenVerdict::Rejected);
-        stream.heard();
-        assert!(has_failure(&stream.ask(&answer), condition), "{answer}");
-        assert_eq!(stream.say(&auth("OAUTHBEARER", TOKEN)).len(), 1);
-    }
-}
-
 #[test]
 fn plain_hands_the_password_to_the_shell() {
     for (verdict, condition) in [
@@ -450,86 +375,4 @@ fn neither_tls_nor_compression_is_there() {
             .ask(compress)
             .contains("<unsupported-method/>")
     );
-}
-
-fn bind(children: &str) -> String {
-    format!(
-        "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>{children}</bind></iq>"
-    )
-}
-
-#[test]
-fn resources_are_the_clients_or_made() {
-    for (children, asked) in [
-        ("<resource>phone</resource>", Some("phone")),
-        ("<required/><resource>a b&amp;c</resource>", Some("a b&c")),
-        ("", None),
-        ("<required/>", None),
-        ("<resource/>", None),
-    ] {
-        match Stream::restarted().say(&bind(children)).as_slice() {
-            [
-                Action::Bind {
-                    account,
-                    resource,
-                    origin,
-                },
-            ] => {
-                assert_eq!(account.as_str(), "john@example.test");
-                match asked {
-                    Some(asked) => assert_eq!(
-                        (resource.as_str(), *origin),
-                        (asked, ResourceOrigin::Client)
-                    ),
-                    None => assert_eq!(
-                        (resource.as_str().len(), *origin),
-                        (24, ResourceOrigin::Server)
-                    ),
-                }
-            }
-            other => panic!("{children}: {other:?}"),
-        }
-    }
-}
-
-#[test]
-fn resources_that_are_none_are_refused() {
-    for resource in [
-        "r".repeat(1_024),
-        "\u{202E}r".to_owned(),
-        "\u{0378}".to_owned(),
-    ] {
-        let mut stream = Stream::restarted();
-        let heard = stream.ask(&bind(&format!("<resource>{resource}</resource>")));
-        assert!(
-            heard.contains("<error type=\"modify\"><bad-request"),
-            "{resource}: {heard}"
-        );
-        assert_eq!(stream.say(BIND).len(), 1);
-    }
-}
-
-#[test]
-fn refusals_to_bind_have_their_conditions() {
-    for (refusal, error) in [
-        (BindRefusal::Conflict, "<error type=\"cancel\"><conflict "),
-        (
-            BindRefusal::Malformed,
-            "<error type=\"modify\"><bad-request ",
-        ),
-        (
-            BindRefusal::TooManyResources,
-            "<error type=\"wait\"><resource-constraint ",
-        ),
-    ] {
-        let mut stream = Stream::restarted();
-        stream.say(BIND);
-        stream.session.bound(Err(refusal));
-        let heard = stream.heard();
-        assert!(heard.contains(error), "{heard}");
-        let limit = heard.contains("<resource-limit-exceeded xmlns=\"urn:xmpp:errors\"/>");
-        assert_eq!(limit, refusal == BindRefusal::TooManyResources);
-        assert!(stream.session.jid().is_none() && stream.session.deadline().is_some());
-        assert_eq!(stream.say(BIND).len(), 1);
-    }
 }
