@@ -25,12 +25,16 @@ async function contacts(user, request) {
   let known = request.headers.get("if-none-match");
   const roster = {};
   let etag;
-  let url = get("http_roster_url").replace("%s", user);
+  const first = get("http_roster_url").replace("%s", user);
+  let url = first;
   while (url) {
     const page = await fetch(url, { headers: known ? { "if-none-match": known } : {} });
     known = null; // The first page stands for all.
-    // 304, 404 and whatever goes wrong: Muster knows what it means.
-    if (page.status !== 200) return new Response(null, { status: page.status });
+    // 304, 404 and whatever goes wrong: Muster knows what it means, but half a
+    // list is none.
+    if (page.status !== 200) {
+      return new Response(null, { status: url === first ? page.status : 502 });
+    }
     etag ??= page.headers.get("etag");
     const { friends, next } = await page.json();
     for (const { handle, name, lists, mutual } of friends) {

@@ -29,12 +29,14 @@ class Handler(exports.Handler):
 
 async def contacts(user, known):
     """The roster of a user: page after page of the app's friends."""
-    roster, etag, url = {}, [], store.get("http_roster_url").replace("%s", user)
+    roster, etag, first = {}, [], store.get("http_roster_url").replace("%s", user)
+    url = first
     while url:
         page = await get(url, [("if-none-match", value) for value in known])
         known = []  # The first page stands for all.
-        if page.get_status_code() != 200:  # 304, 404, …: Muster knows what it means.
-            return answer(page.get_status_code())
+        status = page.get_status_code()
+        if status != 200:  # Muster knows what it means, but half a list is none.
+            return answer(status if url == first else 502)
         etag = etag or page.get_headers().get("etag")
         document = await read(page)
         for friend in document["friends"]:

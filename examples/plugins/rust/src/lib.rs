@@ -52,7 +52,8 @@ struct Event {
 impl roster::Guest for Plugin {
     async fn fetch(username: String, mut known: Option<String>) -> Result<Fetched, FetchError> {
         let domain = setting("domain")?;
-        let mut next = Some(setting("http_roster_url")?.replace("%s", &url::segment(&username)));
+        let first = setting("http_roster_url")?.replace("%s", &url::segment(&username));
+        let mut next = Some(first.clone());
         let (mut contacts, mut validator) = (Vec::new(), None);
         while let Some(url) = next {
             // The first page stands for all.
@@ -61,8 +62,12 @@ impl roster::Guest for Plugin {
             let answer = http::send(Method::Get, &url, condition.as_slice(), Vec::new()).await?;
             match answer.status {
                 200 => {}
-                304 => return Ok(Fetched::Unchanged),
-                404 | 410 => return Err(FetchError::NotFound),
+                304 if url == first => return Ok(Fetched::Unchanged),
+                404 | 410 if url == first => return Err(FetchError::NotFound),
+                // Half a list is none, and says nothing of the user.
+                304 | 404 | 410 => {
+                    return Err(FetchError::Malformed("a page is missing".to_owned()));
+                }
                 status => return Err(FetchError::Status(status)),
             }
             let page: Page = serde_json::from_slice(&answer.body).map_err(http::malformed)?;
