@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use muster_tests::app::{Answer, App};
 use muster_tests::bystanders::Bystanders;
 use muster_tests::client::{Client, Mechanism, error_of, is_push, ns};
+use muster_tests::http::exchange;
 use muster_tests::metrics::Metrics;
-use muster_tests::muster::{Muster, Setup, Summary};
+use muster_tests::muster::{Muster, Setup, Summary, admin_request};
 use muster_tests::process::Process;
 use muster_tests::stage::{DOMAIN, Stage, item, items};
 use muster_tests::within;
@@ -555,8 +556,15 @@ async fn a_thousand_users_log_in_with_the_app_dead() {
         .await;
         client.leave().await;
     }
+    stage.app.close().await;
+    assert!(everybody("nobody is there").await < Duration::from_secs(1));
+    stage.app.reopen().await;
+    // By which the app is known to be well.
+    let ping = admin_request(DOMAIN, ("POST", "ping"), &[], b"");
+    assert_eq!(exchange(stage.http(), &ping).await.status, 200);
+    stage.refreshed(&["u0"]).await;
     stage.app.set_outage(Some(Answer::Status(503)));
-    assert!(everybody("the app fails").await < Duration::from_secs(1));
+    assert!(everybody("the app answers 503").await < Duration::from_secs(1));
     // It answers, so nothing is known against it any more.
     stage.app.set_outage(None);
     everybody("the app answers again").await;

@@ -11,11 +11,13 @@ use std::time::Duration;
 use http::{HeaderMap, Method, StatusCode, header};
 use wasmtime_wasi_http::Error;
 
-/// The pause before it: at least, and what is drawn by lot beside. So short that
-/// whoever logs in while the app is dead has the last known roster within a tenth
-/// of a second, this try included; what takes longer to mend is not for a retry.
-const PAUSE: Duration = Duration::from_millis(20);
-const JITTER: Duration = Duration::from_millis(50);
+/// The pause before it, where nobody was there or the connection broke: at least,
+/// and what is drawn by lot beside. So short that whoever logs in while the app is
+/// dead has the last known roster within a tenth of a second, this try included.
+const SOON: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(50));
+/// Where the app is there and refuses: it may have too much to do, and those whom
+/// it has refused at once must not come back at once.
+const LATER: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(200));
 
 /// What one retry costs the budget; a request pays in a percentage of it.
 const PRICE: u64 = 100;
@@ -69,8 +71,12 @@ impl Reason {
 
 /// The pause, for a number drawn by lot; nothing, if too little of the time
 /// would be left.
-pub(super) fn pause(time: Duration, lot: u32) -> Option<Duration> {
-    let pause = PAUSE + JITTER.mul_f64(f64::from(lot) / f64::from(u32::MAX));
+pub(super) fn pause(reason: Reason, time: Duration, lot: u32) -> Option<Duration> {
+    let (least, jitter) = match reason {
+        Reason::Refused | Reason::Broken => SOON,
+        Reason::Unavailable => LATER,
+    };
+    let pause = least + jitter.mul_f64(f64::from(lot) / f64::from(u32::MAX));
     (pause <= time / 2).then_some(pause)
 }
 
@@ -158,9 +164,15 @@ mod tests {
     #[test]
     fn the_pause_differs_and_leaves_time() {
         let second = Duration::from_secs(1);
-        assert_eq!(pause(second, 0), Some(PAUSE));
-        assert_eq!(pause(second, u32::MAX), Some(PAUSE + JITTER));
-        assert_eq!(pause(PAUSE, 0), None);
+        for (reason, (least, jitter)) in [
+            (Reason::Refused, SOON),
+            (Reason::Broken, SOON),
+            (Reason::Unavailable, LATER),
+        ] {
+            assert_eq!(pause(reason, second, 0), Some(least));
+            assert_eq!(pause(reason, second, u32::MAX), Some(least + jitter));
+            assert_eq!(pause(reason, least, 0), None);
+        }
     }
 
     #[test]

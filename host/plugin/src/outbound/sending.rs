@@ -88,7 +88,7 @@ impl<'a> Sending<'a> {
         match reason.filter(|_| admits) {
             Some(reason) => {
                 let time = self.deadline.saturating_duration_since(Deadline::now());
-                let Some(pause) = again::pause(time, lot()) else {
+                let Some(pause) = again::pause(reason, time, lot()) else {
                     return first;
                 };
                 if !outbound.retries.take() {
