@@ -559,10 +559,13 @@ async fn a_thousand_users_log_in_with_the_app_dead() {
     stage.app.close().await;
     assert!(everybody("nobody is there").await < Duration::from_secs(1));
     stage.app.reopen().await;
-    // By which the app is known to be well.
+    // By whom it is known to be well.
     let ping = admin_request(DOMAIN, ("POST", "ping"), &[], b"");
     assert_eq!(exchange(stage.http(), &ping).await.status, 200);
+    let mut client = stage.bound("u0").await;
+    client.roster().await;
     stage.refreshed(&["u0"]).await;
+    client.leave().await;
     stage.app.set_outage(Some(Answer::Status(503)));
     assert!(everybody("the app answers 503").await < Duration::from_secs(1));
     // It answers, so nothing is known against it any more.
