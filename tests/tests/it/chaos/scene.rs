@@ -114,6 +114,8 @@ impl Scene {
     /// back.
     pub(super) async fn exchange(&self, build: Build) {
         if build == Build::RollBack {
+            // What serves then need not be what is in the file.
+            self.file.lock().await.0 = build;
             let path = format!("/admin/plugins/{DOMAIN}/rollback");
             let reply = self.ask("POST", &path).await;
             let said = reply.map(|reply| reply.text()).unwrap_or_default();
